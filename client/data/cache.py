@@ -1,0 +1,217 @@
+"""A site's data as a study sees it: every usable case with its patient, split, history and outcome.
+
+The scans themselves are content-addressed (store.py). Patients, splits, histories and outcomes are no part
+of an entry: they stand in the index, which every `prepare` writes anew.
+"""
+
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from client.data import layouts
+from client.data.layouts.base import Skipped
+from client.data.patients import PatientTable
+from client.data.split import Split, split_of
+from client.data.store import FORMAT, entry_of, grid_digest, mapped, replacing, write_json
+from shared.errors import CaseError, DataError
+from shared.study import Study, Urgent
+
+
+@dataclass(frozen=True)
+class CachedCase:
+    """One usable case. `shape` is (X, Y, Z); see `preprocess.Prepared` for the other figures.
+
+    `outcome` is 1 urgent, 0 not, None unknown. `affine` is four rows of four numbers.
+    """
+
+    case: str
+    patient: str
+    split: Split
+    key: str
+    shape: tuple[int, int, int]
+    spacing_mm: tuple[float, float, float]
+    reference_voxels: tuple[int, ...]
+    affine: tuple[tuple[float, ...], ...]
+    history: dict[str, float]
+    outcome: int | None
+
+    def image(self, folder: Path) -> np.memmap[Any, np.dtype[np.float32]]:
+        """Network input (1, X, Y, Z) float32, read from disk as it is touched."""
+        return mapped(folder / f"{self.key}.image.npy", (1, *self.shape))
+
+    def label(self, folder: Path) -> np.memmap[Any, np.dtype[np.uint8]]:
+        """Class indices (X, Y, Z) uint8, read from disk as they are touched."""
+        return mapped(folder / f"{self.key}.label.npy", self.shape)
+
+
+@dataclass(frozen=True)
+class SiteData:
+    """Everything that a site can train and be judged on, and what it could not use.
+
+    `without_row` counts the cases that an existing patients table does not mention.
+    """
+
+    folder: Path
+    cases: tuple[CachedCase, ...]
+    skipped: tuple[Skipped, ...]
+    has_subject_map: bool
+    without_row: int = 0
+
+    def split(self, name: Split) -> list[CachedCase]:
+        """Cases of one split, sorted by name."""
+        return [case for case in self.cases if case.split == name]
+
+    def patients(self, name: Split) -> int:
+        """Different patients of one split."""
+        return len({case.patient for case in self.split(name)})
+
+
+def prepare(
+    data_folder: Path,
+    *,
+    layout: str | None,
+    patients_csv: Path | None,
+    study: Study,
+    cache_folder: Path,
+    progress: Callable[[int, int], None] | None = None,
+) -> SiteData:
+    """Read, check and preprocess every case into `cache_folder`; re-use what is there already.
+
+    A case that cannot be used is skipped by name and reason (`SiteData.skipped`, `skipped.csv`) and never
+    ends the run. `progress` is called with (cases done, cases in all).
+
+    Raises
+    ------
+    DataError
+        No known layout, not one case in the folder, or a faulty patients table.
+    """
+    listed, skipped = layouts.find(data_folder, layout).list_cases(data_folder)
+    if not listed and not skipped:
+        raise DataError(f"{data_folder} holds no .nii or .nii.gz file. Give the folder that holds the scans.")
+    table = PatientTable.load(patients_csv)
+    cache_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    cases = []
+    for done, item in enumerate(listed, start=1):
+        try:
+            entry = entry_of(item, study, cache_folder)
+        except CaseError as error:
+            skipped.append(Skipped(item.case, error.reason, str(error)))
+        except Exception as error:  # one odd file, whatever is wrong with it, must not end the run
+            skipped.append(Skipped(item.case, "unreadable", f"{item.image}: {type(error).__name__}: {error}"))
+        else:
+            cases.append(_with_patient(item.case, entry, table, study))
+        if progress is not None:
+            progress(done, len(listed))
+    skipped.sort(key=lambda skip: skip.case)
+    data = SiteData(
+        folder=cache_folder,
+        cases=tuple(cases),
+        skipped=tuple(skipped),
+        has_subject_map=table.has_subject_map,
+        without_row=table.without_row(case.case for case in cases),
+    )
+    _write_index(data, study)
+    return data
+
+
+def load(cache_folder: Path, study: Study) -> SiteData:
+    """Read back what the last `prepare` for this study found.
+
+    Raises
+    ------
+    DataError
+        There is no readable index for this study.
+    """
+    path = cache_folder / _index_name(study)
+    try:
+        index = json.loads(path.read_text(encoding="utf-8"))
+        return SiteData(
+            folder=cache_folder,
+            cases=tuple(_case(values) for values in index["cases"]),
+            skipped=tuple(Skipped(**values) for values in index["skipped"]),
+            has_subject_map=index["has_subject_map"],
+            without_row=index["without_row"],
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{path} is missing or damaged. Prepare this site's data for this study first."
+        ) from error
+
+
+def _index_name(study: Study) -> str:
+    evaluation = study.evaluation
+    urgent = study.priority.urgent.digest() if study.priority else None
+    parts = [
+        grid_digest(study),
+        evaluation.split_salt,
+        evaluation.test_fraction,
+        evaluation.validation_fraction,
+        urgent,
+    ]
+    return f"dataset-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]}.json"
+
+
+def _with_patient(case: str, entry: dict[str, Any], table: PatientTable, study: Study) -> CachedCase:
+    patient = table.patient_of(case)
+    urgent = study.priority.urgent if study.priority else None
+    column = urgent.outcome.lower() if urgent and urgent.outcome else None
+    history = table.history(case)
+    if column is not None:
+        history.pop(column, None)  # what is to be predicted must not be among the predictors
+        outcome = table.outcome(case, column)
+    else:
+        outcome = _volume_outcome(entry, urgent, study) if urgent else None
+    return _case(
+        {
+            **entry,
+            "case": case,
+            "patient": patient,
+            "split": split_of(patient, study.evaluation),
+            "history": history,
+            "outcome": outcome,
+        }
+    )
+
+
+def _volume_outcome(entry: dict[str, Any], urgent: Urgent, study: Study) -> int | None:
+    bound = urgent.volume
+    if bound is None:
+        return None
+    classes = bound.classes or study.task.classes
+    if unknown := set(classes) - set(study.task.classes):
+        raise DataError(
+            f"priority.urgent.volume names the classes {sorted(unknown)}, which task.classes lacks."
+        )
+    voxels = sum(entry["reference_voxels"][study.task.classes.index(name)] for name in classes)
+    volume_ml = voxels * float(np.prod(entry["spacing_mm"])) / 1000
+    if bound.above_ml is not None:
+        return int(volume_ml > bound.above_ml)
+    return int(volume_ml < (bound.below_ml or 0.0))
+
+
+def _case(values: dict[str, Any]) -> CachedCase:
+    triples = {name: tuple(values[name]) for name in ("shape", "spacing_mm", "reference_voxels")}
+    return CachedCase(**{**values, **triples, "affine": tuple(tuple(row) for row in values["affine"])})
+
+
+def _write_index(data: SiteData, study: Study) -> None:
+    index = {
+        "format": FORMAT,
+        "has_subject_map": data.has_subject_map,
+        "without_row": data.without_row,
+        "cases": [asdict(case) for case in data.cases],
+        "skipped": [asdict(skip) for skip in data.skipped],
+    }
+    write_json(data.folder / _index_name(study), index)
+    table = io.StringIO()
+    rows = [(skip.case, skip.reason, skip.detail) for skip in data.skipped]
+    csv.writer(table, lineterminator="\n").writerows([("case", "reason", "detail"), *rows])
+    with replacing(data.folder / "skipped.csv") as stream:
+        stream.write(table.getvalue().encode())

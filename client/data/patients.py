@@ -1,0 +1,163 @@
+"""The patients table: whose scan a case is, the medical history, and outcomes, from one CSV file."""
+
+import csv
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+from client.data.layouts.base import stem
+from shared.errors import DataError
+
+MISSING = frozenset({"", "na", "n/a", "nan", "none", "null", "unknown", "?", "-"})
+WORDS = {"yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}
+SEXES = {"m": 1.0, "male": 1.0, "f": 0.0, "female": 0.0}
+
+
+@dataclass(frozen=True)
+class _Row:
+    line: int
+    patient: str
+    cells: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class PatientTable:
+    """Rows by case; a table without a `case` column has one row a patient, and the case is the patient.
+
+    `has_subject_map` says whether the table tells which cases belong to one person. Where it does not,
+    "patient" can only mean "case", and privacy per patient must not be claimed.
+    """
+
+    source: str = "no patients table"
+    columns: tuple[str, ...] = ()
+    has_subject_map: bool = False
+    _rows: Mapping[str, _Row] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, path: Path | None) -> Self:
+        """Read a CSV file (comma, semicolon or tab; UTF-8) with a column `case`, `patient` or both.
+
+        With None, a table that knows nobody. A case may be given with its `.nii.gz`.
+
+        Raises
+        ------
+        DataError
+            Unreadable file, neither column, a column or case twice, a row of another length, an empty
+            case or patient, an infinite number, or a few words in a column of numbers; with line numbers.
+        """
+        if path is None:
+            return cls()
+        try:
+            text = path.read_text(encoding="utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"the patients table {path} cannot be read: {error}") from error
+        header_line = text.partition("\n")[0]
+        reader = csv.reader(text.splitlines(), delimiter=max(",;\t", key=header_line.count))
+        columns = tuple(name.strip().lower() for name in next(reader, []))
+        _check_columns(columns, path)
+        rows: dict[str, _Row] = {}
+        for values in reader:
+            if not any(value.strip() for value in values):
+                continue
+            line = reader.line_num
+            if len(values) != len(columns):
+                raise DataError(
+                    f"{path} line {line}: {len(values)} values, expected {len(columns)} as in line 1."
+                )
+            cells = dict(zip(columns, (value.strip() for value in values), strict=True))
+            case = stem(cells.get("case", cells.get("patient", "")))
+            patient = cells.get("patient", case)
+            if not case or not patient:
+                raise DataError(
+                    f"{path} line {line}: the case or patient is empty. Fill it in or drop the row."
+                )
+            if case in rows:
+                raise DataError(f"{path} lines {rows[case].line} and {line}: {case!r} twice. Keep one row.")
+            rows[case] = _Row(line, patient, cells)
+        for column in columns:
+            if column not in ("case", "patient"):
+                _check_numbers(column, rows.values(), path)
+        return cls(str(path), columns, {"case", "patient"} <= set(columns), rows)
+
+    def patient_of(self, case: str) -> str:
+        """Return the patient of a case; the case itself where the table does not say."""
+        row = self._rows.get(case)
+        return case if row is None else row.patient
+
+    def history(self, case: str) -> dict[str, float]:
+        """Return the numeric values of a case by column; missing values and text are left out.
+
+        yes/no and true/false count as 1/0. A column `sex` of F/M adds `sex_male` 0/1.
+        """
+        row = self._rows.get(case)
+        if row is None:
+            return {}
+        numbers = {
+            column: _number(cell) for column, cell in row.cells.items() if column not in ("case", "patient")
+        }
+        numbers.setdefault("sex_male", SEXES.get(row.cells.get("sex", "").lower()))
+        return {column: number for column, number in numbers.items() if number is not None}
+
+    def outcome(self, case: str, column: str) -> int | None:
+        """Read 0 or 1 from an outcome column; None where it is missing or there is no table.
+
+        Raises
+        ------
+        DataError
+            The table has no such column, or the value is neither 0 nor 1.
+        """
+        if not self.columns:
+            return None
+        if column not in self.columns:
+            raise DataError(
+                f"{self.source} has no column {column!r}, which the study calls the urgent outcome. "
+                f"It has {', '.join(self.columns)}."
+            )
+        row = self._rows.get(case)
+        if row is None or row.cells[column].lower() in MISSING:
+            return None
+        number = _number(row.cells[column])
+        if number not in (0.0, 1.0):
+            raise DataError(
+                f"{self.source} line {row.line}: {column} is {row.cells[column]!r}, expected 0 or 1."
+            )
+        return int(number)
+
+    def without_row(self, cases: Iterable[str]) -> int:
+        """How many of `cases` an existing table does not mention; 0 if there is no table."""
+        return sum(case not in self._rows for case in cases) if self.columns else 0
+
+
+def _check_columns(columns: tuple[str, ...], path: Path) -> None:
+    if not {"case", "patient"} & set(columns):
+        raise DataError(
+            f"{path} line 1: no column `case` or `patient`, found {', '.join(columns) or 'nothing'}."
+        )
+    if twice := sorted({name for name in columns if columns.count(name) > 1}):
+        raise DataError(f"{path} line 1: columns named twice: {', '.join(map(repr, twice))}. Rename one.")
+
+
+def _check_numbers(column: str, rows: Iterable[_Row], path: Path) -> None:
+    """Refuse stray words among numbers, which would otherwise count as missing without anybody noticing."""
+    present = [row for row in rows if row.cells[column].lower() not in MISSING]
+    numbers = {row.line: _number(row.cells[column]) for row in present}
+    strays = [row for row in present if numbers[row.line] is None]
+    infinite = [row for row in present if math.isinf(numbers[row.line] or 0.0)]
+    if infinite or 0 < len(strays) < len(present) / 2:
+        row = (infinite or strays)[0]
+        raise DataError(
+            f"{path} line {row.line}: {column} is {row.cells[column]!r}, expected a finite number as in "
+            "other rows. Correct it, or leave the cell empty if it is not known."
+        )
+
+
+def _number(cell: str) -> float | None:
+    word = cell.lower()
+    if word in MISSING:
+        return None
+    try:
+        return WORDS[word] if word in WORDS else float(word)
+    except ValueError:
+        return None

@@ -1,0 +1,117 @@
+"""Content-addressed entries of the cache: two arrays and their figures, written whole or not at all.
+
+An entry is `<key>.image.npy`, `<key>.label.npy` and `<key>.json`. The key is the SHA-256 of the image's
+bytes, the label's bytes and everything in the study that decides what they become, so a changed file, label
+or study makes a new entry and an equal one is found again.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from client.data.check import check_pair
+from client.data.layouts.base import Listed
+from client.data.preprocess import preprocess
+from client.data.volumes import read_volume
+from shared.errors import CaseError, DataError
+from shared.study import Study
+
+FORMAT = "wardround.cache/1"
+
+
+def entry_of(item: Listed, study: Study, folder: Path) -> dict[str, Any]:
+    """`key`, `shape`, `spacing_mm`, `reference_voxels` and `affine` of one case, as JSON values.
+
+    The scan is read and preprocessed only if its key is new to `folder`. Raises CaseError.
+    """
+    if item.label is None:
+        raise CaseError("label_missing", f"no label for the image {item.image}")
+    key = _key(item.image, item.label, study)
+    if (known := _known(folder, key)) is not None:
+        return known
+    image, label = read_volume(item.image), read_volume(item.label)
+    indices = check_pair(image, label, study.task, case=item.case)
+    prepared = preprocess(image, indices, study.preprocessing, study.task, study.model)
+    for kind, array in (("image", prepared.image), ("label", prepared.label)):
+        with replacing(folder / f"{key}.{kind}.npy") as stream:
+            np.save(stream, array, allow_pickle=False)  # type: ignore[arg-type]  # there is a label
+    entry = {
+        "key": key,
+        "shape": prepared.image.shape[1:],
+        "spacing_mm": prepared.spacing_mm.tolist(),
+        "reference_voxels": prepared.reference_voxels.tolist(),
+        "affine": prepared.affine.tolist(),
+    }
+    write_json(folder / f"{key}.json", entry)  # last: it says that the arrays are complete
+    return entry
+
+
+def grid_digest(study: Study) -> str:
+    """Digest of all that decides what a file becomes."""
+    parts = [
+        FORMAT,
+        study.task.digest(),
+        study.preprocessing.digest(),
+        study.model.dimensions,
+        study.model.stride,
+    ]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def mapped(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, Any]:
+    """Open the array at `path` read-only by memory mapping; DataError if it is not there or not whole."""
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} is missing or damaged. Prepare this site's data again.") from error
+    if not isinstance(array, np.memmap) or array.shape != shape:
+        raise DataError(f"{path} has shape {array.shape}, expected {shape}. Prepare this site's data again.")
+    return array
+
+
+def write_json(path: Path, values: Any) -> None:
+    """Put JSON at `path` in one step."""
+    with replacing(path) as stream:
+        stream.write(json.dumps(values, allow_nan=False).encode())
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Open a new file that takes the place of `path` in one step, once it is complete."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            yield stream
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _known(folder: Path, key: str) -> dict[str, Any] | None:
+    """Read the stored figures, if the arrays that they describe are there as well."""
+    try:
+        entry: dict[str, Any] = json.loads((folder / f"{key}.json").read_text(encoding="utf-8"))
+        shape = tuple(entry["shape"])
+        mapped(folder / f"{key}.image.npy", (1, *shape))
+        mapped(folder / f"{key}.label.npy", shape)
+    except (OSError, ValueError, KeyError, TypeError, DataError):
+        return None
+    return entry
+
+
+def _key(image: Path, label: Path, study: Study) -> str:
+    total = hashlib.sha256(grid_digest(study).encode())
+    for path in (image, label):
+        if not path.is_file():
+            raise CaseError("unreadable", f"{path} is not a regular file. Export it again or remove it.")
+        with path.open("rb") as stream:
+            total.update(hashlib.file_digest(stream, "sha256").digest())
+    return total.hexdigest()

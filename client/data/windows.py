@@ -1,0 +1,98 @@
+"""Training windows: each epoch shows every case once, through a fresh random window."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from shared.study import Training
+
+Case = tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]
+MAX_REMEMBERED = 2**20  # foreground positions kept per case: 4 MiB
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """`image` (B, 1, *window) float32 and `label` (B, *window) uint8 class indices.
+
+    For a 2-D model the window's last side, 1, is left out: (B, 1, W, H) and (B, W, H).
+    """
+
+    image: npt.NDArray[np.float32]
+    label: npt.NDArray[np.uint8]
+
+
+class WindowSource(Sequence[Case]):
+    """Cases, image (1, X, Y, Z) and label (X, Y, Z), that remember where their foreground is.
+
+    Keep one for the whole run: then each label is searched once and not once an epoch.
+    """
+
+    def __init__(self, cases: Sequence[Case]) -> None:
+        self._cases = tuple(cases)
+        self._foreground: dict[int, npt.NDArray[np.integer]] = {}
+
+    def __len__(self) -> int:
+        return len(self._cases)
+
+    def __getitem__(self, index: int) -> Case:  # type: ignore[override]  # no slices
+        return self._cases[index]
+
+    def foreground(self, index: int) -> npt.NDArray[np.integer]:
+        """Find the flat positions of labelled voxels of one case; evenly thinned out beyond 2**20 of them."""
+        if index not in self._foreground:
+            flat = np.flatnonzero(self._cases[index][1])
+            thinned = flat[:: -(-len(flat) // MAX_REMEMBERED) or 1]
+            small = self._cases[index][1].size <= np.iinfo(np.int32).max
+            self._foreground[index] = thinned.astype(np.int32 if small else np.int64)
+        return self._foreground[index]
+
+    def draw(self, index: int, *, training: Training, rng: np.random.Generator) -> Case:
+        """Draw one window of one case: image and label, of shape `training.window`, zero outside the case.
+
+        With probability `tumour_fraction`, where the case has a label, the window holds a labelled voxel,
+        drawn uniformly, in its middle half; otherwise it lies anywhere inside the case.
+        """
+        image, label = self._cases[index]
+        window = np.array(training.window)
+        size = np.array(label.shape)
+        free = size - window  # negative where the window is larger: the case then lies anywhere in it
+        first, last = np.minimum(free, 0), np.maximum(free, 0)
+        start = rng.integers(first, last, endpoint=True)
+        if rng.random() < training.tumour_fraction and len(positions := self.foreground(index)):
+            centre = np.array(np.unravel_index(positions[rng.integers(len(positions))], label.shape))
+            jitter = rng.integers(-(window // 4), window // 4, endpoint=True)
+            start = np.where(free > 0, np.clip(centre - window // 2 + jitter, first, last), start)
+        source, target = [], []
+        for begin, side, length in zip(start.tolist(), training.window, label.shape, strict=True):
+            source.append(slice(max(begin, 0), min(begin + side, length)))
+            target.append(slice(max(-begin, 0), min(length - begin, side)))
+        patch, mask = np.zeros(training.window, np.float32), np.zeros(training.window, np.uint8)
+        patch[tuple(target)] = image[0][tuple(source)]
+        mask[tuple(target)] = label[tuple(source)]
+        if training.flip and rng.random() < 0.5:
+            patch, mask = patch[::-1], mask[::-1]
+        return patch, mask
+
+
+def epoch(
+    cases: Sequence[Case], *, training: Training, dimensions: int, rng: np.random.Generator
+) -> Iterator[Batch]:
+    """Yield the batches of one epoch: every case once, in random order; the last batch may be smaller.
+
+    `cases` are pairs of image (1, X, Y, Z) and label (X, Y, Z), memory-mapped or not; pass the same
+    `WindowSource` every epoch to search labels only once. Equal generators give equal epochs.
+    """
+    source = cases if isinstance(cases, WindowSource) else WindowSource(cases)
+    order = rng.permutation(len(source))
+    for begin in range(0, len(order), training.batch_size):
+        drawn = [
+            source.draw(int(index), training=training, rng=rng)
+            for index in order[begin : begin + training.batch_size]
+        ]
+        image = np.stack([patch for patch, _ in drawn])[:, None]
+        label = np.stack([mask for _, mask in drawn])
+        if dimensions == 2:
+            image, label = image[..., 0], label[..., 0]
+        yield Batch(image, label)

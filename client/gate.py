@@ -1,0 +1,69 @@
+"""The one way out of a hospital.
+
+What holds here, and is tested:
+- only this module makes a `Released`, and client/messages.py sends nothing else;
+- a record leaves only if the site's policy lists its kind, it sums over at least the policy's minimum of
+  patients, and every number in it is finite;
+- each release and each refusal is one line of the audit log, written before the answer is sent;
+- a failure leaves as a code and a count (client/boundary.py), through here as well; no policy silences it.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from client.audit import Audit
+from client.site import Policy
+from shared.errors import PolicyError
+from shared.wire import RECORDS, Record
+
+COUNTS_ONLY = frozenset({"enrolment", "finished", "failure"})
+"""Kinds that hold nothing but counts and codes, so no minimum of patients applies."""
+
+
+@dataclass(frozen=True)
+class Released:
+    """A record that the gate has let through. Only `Gate.release` makes one."""
+
+    record: Record
+
+
+class Gate:
+    """Applies one site's policy to what would leave it."""
+
+    def __init__(self, policy: Policy, audit: Audit) -> None:
+        self._policy = policy
+        self._audit = audit
+
+    def release(self, record: Record) -> Released:
+        """Let `record` out, or raise PolicyError; both are audited."""
+        try:
+            self._check(record)
+        except PolicyError as refusal:
+            self._audit.append("refused", kind=record.kind, code=refusal.code)
+            raise
+        self._audit.append(
+            "released",
+            kind=record.kind,
+            bytes=record.size_bytes,
+            patients=int(record.fields.get("patients", 0)),
+            round=int(record.fields.get("round", 0)),
+        )
+        return Released(record)
+
+    def _check(self, record: Record) -> None:
+        policy = self._policy
+        allowed = record.kind == "failure" or record.kind in policy.release
+        if not RECORDS[record.kind].leaves_site or not allowed:
+            raise PolicyError("kind", f"policy.release does not list {record.kind!r}: {list(policy.release)}")
+        if record.kind not in COUNTS_ONLY:
+            patients = record.integer("patients")
+            if patients < policy.minimum_patients:
+                raise PolicyError(
+                    "minimum_patients",
+                    f"{record.kind} sums over {patients} patients; policy.minimum_patients is "
+                    f"{policy.minimum_patients}. Add patients or change the policy.",
+                )
+        values = [*record.arrays.values(), *(np.asarray(v) for v in record.fields.values() if isinstance(v, float))]
+        if not all(np.isfinite(v).all() for v in values):
+            raise PolicyError("not_finite", f"{record.kind} holds NaN or infinity; nothing was sent.")

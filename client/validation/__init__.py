@@ -1,0 +1,1 @@
+"""What a site checks its own model with: seismometer now, experts later."""

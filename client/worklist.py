@@ -1,0 +1,44 @@
+"""The reading order as the doctor gets it: a CSV, most probably urgent first, each row with its reasons."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from shared.files import write_atomically
+from shared.priority import CalibratedPriority, reading_order
+
+REASON_PREFIX = "because_"
+
+
+def worklist(scans: Mapping[str, Mapping[str, float]], priority: CalibratedPriority, *, site: str) -> pd.DataFrame:
+    """Reading order of `scans` (case -> features by name).
+
+    Columns: rank, case, tier, probability, log_odds, reasons in words, the intercept, and one column per term
+    with its share of the log-odds. Intercept plus terms add up to log_odds exactly.
+    """
+    found = {case: priority.prioritise(features, site) for case, features in scans.items()}
+    rows = []
+    for rank, case in enumerate(reading_order(found), start=1):
+        one = found[case]
+        shares = {f"{REASON_PREFIX}{r.feature}": r.contribution for r in one.reasons}
+        rows.append(
+            {
+                "rank": rank,
+                "case": case,
+                "tier": one.tier,
+                "probability": one.probability,
+                "log_odds": one.log_odds,
+                "reasons": "; ".join(r.text for r in one.reasons),
+                "intercept": one.intercept,
+                **{f"{REASON_PREFIX}{t.feature}": shares[f"{REASON_PREFIX}{t.feature}"] for t in priority.terms},
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def write_table(path: Path, rows: pd.DataFrame | Iterable[Mapping[str, object]]) -> None:
+    """Write a CSV that appears whole or not at all."""
+    table = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(list(rows))
+    with write_atomically(path) as temporary:
+        table.to_csv(temporary, index=False)

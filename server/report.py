@@ -1,0 +1,242 @@
+"""report.html: what a run found out, as one file that opens anywhere and loads nothing.
+
+The page holds its style, its figures (`server.figures`) and its pictures; a content security policy in it
+forbids everything else, so text from a site can neither run nor fetch. Numbers stand with their unit and
+the number of scans or patients behind them; what is undefined says why.
+"""
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+
+from server import figures
+from server.results import Calibration, Comparison, Pooled, Results, Round, SiteEntry
+from shared.errors import DataError
+from shared.files import write_atomically
+
+_TEMPLATE = Path(__file__).with_name("report.html")
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """What a picture shows, and the picture: a PNG of one scan with outlines on it."""
+
+    caption: str
+    png: bytes
+
+    def __post_init__(self) -> None:
+        if not self.png.startswith(b"\x89PNG\r\n\x1a\n"):
+            raise DataError(f"overlay {self.caption!r} starts with {self.png[:8]!r}, expected a PNG.")
+
+    @property
+    def source(self) -> str:
+        """The picture as a data URI."""
+        return f"data:image/png;base64,{base64.b64encode(self.png).decode()}"
+
+
+@dataclass(frozen=True)
+class Card:
+    """One headline number."""
+
+    colour: str
+    name: str
+    value: str
+    basis: str
+
+
+def write_report(
+    results: Results,
+    output: Path,
+    *,
+    overlays: Mapping[str, Sequence[Overlay]] | None = None,
+    notes: Sequence[str] = (),
+) -> None:
+    """Write the page to `output`, whole or not at all.
+
+    Parameters
+    ----------
+    overlays
+        Example pictures by site, shown in the order given.
+    notes
+        Sentences for the reader, shown under the headline.
+    """
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {
+        "fraction": fraction,
+        "rate": rate,
+        "duration": duration,
+        "size": size,
+        "bound": bound,
+        "skipped": skipped,
+        "privacy": privacy,
+    }
+    page = environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
+        results=results,
+        about=[_counted(len(results.sites), "site"), _counted(len(results.rounds), "round")],
+        verdict=verdict(results),
+        cards=cards(results),
+        figures=_figures(results),
+        judged=results.evaluation.federated,
+        models=_models(results.evaluation),
+        replies=_replies(results.rounds),
+        invited=list(dict.fromkeys([*results.sites, *(site for r in results.rounds for site in r.sites)])),
+        overlays=overlays or {},
+        notes=notes,
+    )
+    with write_atomically(output) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+
+
+def verdict(results: Results) -> str:
+    """Return what the run showed, in plain words and without a claim that its numbers do not bear out."""
+    if not any(reply.status == "used" for r in results.rounds for reply in r.sites.values()):
+        return "No site contributed to any round: nothing was trained."
+    comparison = results.evaluation
+    together = comparison.federated.pooled.dice if comparison.federated else None
+    if together is None:
+        return "The model was trained but not judged on test scans."
+    sentences = [f"One model was trained at {_counted(len(results.sites), 'site')} without sharing a scan."]
+    if alone := _alone(comparison):
+        better = sum(together > dice for dice in alone.values())
+        rivals = "every model" if better == len(alone) else f"{better} of {len(alone)} models"
+        sentences.append(f"It outlines better than {rivals} trained at one site alone.")
+    if comparison.pooled_training and comparison.pooled_training.pooled.dice:
+        share = together / comparison.pooled_training.pooled.dice
+        sentences.append(
+            f"It reaches {100 * share:.0f} % of the Dice that training on all scans in one place gives."
+        )
+    if (c := results.calibration) and c.before.ece is not None and c.after.ece is not None:
+        sentences.append(
+            f"Its probability of an urgent case is off by {100 * c.after.ece:.0f} percentage points "
+            f"on average; before calibration it was {100 * c.before.ece:.0f}."
+        )
+    return " ".join(sentences)
+
+
+def cards(results: Results) -> list[Card]:
+    """Return the numbers to see first; what was not measured has no card."""
+    shown = []
+    comparison = results.evaluation
+    if comparison.federated:
+        shown.append(_dice_card("blue", "Trained together", comparison.federated))
+    if alone := _alone(comparison):
+        best = max(alone, key=lambda site: alone[site])
+        lowest = min(alone.values())
+        basis = f"Dice on the same scans, model of {best}; the lowest of {len(alone)} has {lowest:.2f}"
+        shown.append(Card("orange", "Best site alone", f"{alone[best]:.2f}", basis))
+    if comparison.pooled_training:
+        shown.append(_dice_card("green", "All scans in one place", comparison.pooled_training))
+    if c := results.calibration:
+        value = " → ".join("–" if f.ece is None else f"{f.ece:.2f}" for f in (c.before, c.after))
+        shown.append(
+            Card(
+                "muted", "Calibration error", value, f"ECE before and after, {_counted(c.after.n, 'patient')}"
+            )
+        )
+    return shown
+
+
+def fraction(value: float | None, why: str = "no scans", digits: int = 2) -> str:
+    """``0.86``, or why there is no number."""
+    return f"not defined ({why})" if value is None else f"{value:.{digits}f}"
+
+
+def rate(value: float | None, interval: tuple[float, float] | None, n: int, why: str) -> str:
+    """``0.91 (0.82 to 0.96), n = 52``: a proportion, its 95 % interval and what it is a proportion of."""
+    if value is None or interval is None:
+        return fraction(None, why)
+    return f"{value:.2f} ({interval[0]:.2f} to {interval[1]:.2f}), n = {n}"
+
+
+def bound(value: float) -> str:
+    """``± 0.0012``: how far off a binned AUROC can be."""
+    return f"± {value:.2g}" if value else "exact"
+
+
+def duration(seconds: float) -> str:
+    """``12.3 s``, ``4 min 47 s`` or ``2 h 05 min``."""
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def size(count: int) -> str:
+    """``4.8 MB``, ``12 kB`` or ``0 kB``, in powers of 1000."""
+    return f"{count / 1e6:.1f} MB" if count >= 999_500 else f"{count / 1e3:.0f} kB"
+
+
+def skipped(entry: SiteEntry) -> list[str]:
+    """One line a reason: how many cases, and which where they are named."""
+    lines = []
+    for reason in dict.fromkeys(s.reason for s in entry.skipped):
+        cases = [s for s in entry.skipped if s.reason == reason]
+        names = ", ".join(s.case for s in cases if s.case is not None)
+        lines.append(
+            f"{sum(s.count for s in cases)} {reason.replace('_', ' ')}" + (f" ({names})" if names else "")
+        )
+    return lines
+
+
+def privacy(entry: SiteEntry) -> str:
+    """``ε 7.20 of 8, δ 0.0001``: what differential privacy spent of what was promised, or none."""
+    if entry.epsilon is None or entry.delta is None:
+        return "none"
+    spent = "" if entry.epsilon_spent is None else f"{entry.epsilon_spent:.2f} of "
+    return f"ε {spent}{entry.epsilon:g}, δ {entry.delta:g}"
+
+
+def _counted(n: int, thing: str) -> str:
+    return f"{n} {thing}" if n == 1 else f"{n} {thing}s"
+
+
+def _dice_card(colour: str, name: str, model: Pooled) -> Card:
+    pooled = model.pooled
+    basis = f"Dice on {pooled.scans} test scans of {_counted(len(model.sites), 'site')}"
+    if pooled.negatives and pooled.dice_on_positive is not None:
+        basis += f"; {pooled.dice_on_positive:.2f} on the {pooled.positives} with a finding"
+    return Card(colour, name, "–" if pooled.dice is None else f"{pooled.dice:.2f}", basis)
+
+
+def _alone(comparison: Comparison) -> dict[str, float]:
+    """Pooled test Dice of each model trained at one site."""
+    return {site: m.pooled.dice for site, m in comparison.local_only.items() if m.pooled.dice is not None}
+
+
+def _models(comparison: Comparison) -> dict[str, Pooled]:
+    """Every judged model, under the name that the tables give it."""
+    everyone = {
+        "trained together": comparison.federated,
+        "all scans in one place": comparison.pooled_training,
+    }
+    alone = {f"{site} alone": model for site, model in comparison.local_only.items()}
+    return {name: model for name, model in {**everyone, **alone}.items() if model is not None}
+
+
+def _replies(rounds: Sequence[Round]) -> str:
+    """``29 of 32 replies used, 1 failed, 1 late``: nothing is left out of the total."""
+    statuses = [reply.status for r in rounds for reply in r.sites.values()]
+    others = sorted(set(statuses) - {"used"})
+    counts = "".join(f", {statuses.count(status)} {status}" for status in others)
+    return f"{statuses.count('used')} of {len(statuses)} replies used{counts}"
+
+
+def _figures(results: Results) -> dict[str, Any]:
+    """Draw what there is to draw; a figure without data is None."""
+    comparison: Comparison = results.evaluation
+    calibration: Calibration | None = results.calibration
+    judged = comparison.federated or comparison.pooled_training or comparison.local_only
+    return {
+        "learning": figures.learning_curves(results.rounds)
+        if any(r.validation for r in results.rounds)
+        else None,
+        "models": figures.models_compared(comparison) if judged else None,
+        "reliability": figures.reliability(calibration.before, calibration.after) if calibration else None,
+        "coefficients": figures.coefficients(calibration.coefficients) if calibration else None,
+    }

@@ -1,0 +1,265 @@
+"""results.json: everything a run found out, as frozen objects with one schema.
+
+Keys may be added between versions; the meaning of a key never changes. The generated schema is kept
+beside this file (`results.schema.json`), so that a change of it is seen in review.
+Undefined numbers are null, never NaN. Dice, probabilities and areas are fractions, times are seconds.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field
+
+from shared.config import Config
+from shared.errors import ConfigError
+from shared.files import write_atomically
+
+SCHEMA_FILE = Path(__file__).with_name("results.schema.json")
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0)]
+Seconds = Annotated[float, Field(ge=0)]
+Interval = tuple[Fraction, Fraction]
+Status = Literal["used", "late", "failed", "refused"]
+
+
+class SegmentationFigures(Config):
+    """What one model scores on one set of scans: `shared.metrics.finish_segmentation`, key for key."""
+
+    scans: Count
+    dice: Fraction | None = Field(description="mean over classes of the mean over scans; both empty counts 1")
+    dice_by_class: dict[str, Fraction | None]
+    dice_variance_by_class: dict[str, Annotated[float, Field(ge=0)] | None] = Field(
+        description="population variance over scans"
+    )
+    dice_on_positive: Fraction | None = Field(description="as dice, over scans that hold the class")
+    dice_on_positive_by_class: dict[str, Fraction | None]
+    voxel_dice_by_class: dict[str, Fraction | None] = Field(description="all scans laid side by side")
+    sensitivity: Fraction | None = Field(description="scans with a finding that are called positive")
+    specificity: Fraction | None = Field(description="scans without a finding that are called negative")
+    sensitivity_interval: Interval | None = Field(description="95 % Wilson interval")
+    specificity_interval: Interval | None = Field(description="95 % Wilson interval")
+    auroc: Fraction | None
+    auroc_bound: Fraction | None = Field(description="largest error that binning the scores can cause")
+    prevalence: Fraction | None = Field(description="share of scans with a finding")
+
+    @property
+    def positives(self) -> int:
+        """Scans with a finding."""
+        return round(self.scans * (self.prevalence or 0))
+
+    @property
+    def negatives(self) -> int:
+        """Scans without a finding."""
+        return self.scans - self.positives
+
+
+class Worst(Config):
+    """The site with the lowest Dice; both are None where no site has a Dice."""
+
+    site: str | None
+    dice: Fraction | None
+
+
+class Spread(Config):
+    """How far Dice lies apart between sites; None where no site has a Dice."""
+
+    min: Fraction | None
+    max: Fraction | None
+    standard_deviation: Annotated[float, Field(ge=0)] | None
+
+
+class Pooled(Config):
+    """One model on all sites' scans together and on each site's."""
+
+    pooled: SegmentationFigures
+    sites: dict[str, SegmentationFigures]
+
+
+class Judged(Pooled):
+    """A model for all sites: `shared.metrics.worst_and_spread` beside its figures."""
+
+    worst: Worst
+    spread: Spread
+
+
+class LocalModel(Pooled):
+    """A model trained at one site alone; `own` is its score on that site's own test scans."""
+
+    own: SegmentationFigures
+
+
+class Comparison(Config):
+    """Test-set figures of the federated model and of the baselines that were asked for."""
+
+    federated: Judged | None = None
+    local_only: dict[str, LocalModel] = Field(default={}, description="by the site that trained it")
+    pooled_training: Judged | None = Field(default=None, description="all training scans in one place")
+
+
+class ReliabilityBin(Config):
+    """One equal-width probability bin; an empty one has no means."""
+
+    lower: Fraction
+    upper: Fraction
+    n: Count
+    mean_probability: Fraction | None
+    observed: Fraction | None = Field(description="share of these patients that were urgent")
+
+
+class ReliabilityFigures(Config):
+    """How far probabilities can be taken at their word: `shared.reliability.finish_reliability`."""
+
+    n: Count
+    ece: Fraction | None = Field(description="expected calibration error")
+    mce: Fraction | None = Field(description="largest calibration error of a bin")
+    brier: Fraction | None
+    log_loss: Annotated[float, Field(ge=0)] | None
+    prevalence: Fraction | None
+    mean_probability: Fraction | None
+    bins: tuple[ReliabilityBin, ...]
+
+
+class Coefficient(Config):
+    """One term of the priority score, in log-odds per unit of the term."""
+
+    estimate: float
+    standard_error: Annotated[float, Field(ge=0)] | None = Field(
+        description="None where the patients do not determine it"
+    )
+    truth: float | None = Field(default=None, description="where the data were simulated")
+
+
+class Calibration(Config):
+    """The federated priority fit, judged before and after on the same kind of sums."""
+
+    before: ReliabilityFigures
+    after: ReliabilityFigures
+    coefficients: dict[str, Coefficient]
+    thresholds: dict[str, Fraction] = Field(description="lowest probability of each tier")
+    steps: Count
+    converged: bool
+    patients: Count = Field(description="patients the fit saw")
+    urgent: Count = Field(description="how many of them were urgent")
+
+
+class Patients(Config):
+    """Patients per split."""
+
+    train: Count
+    validation: Count
+    test: Count
+
+    @property
+    def total(self) -> int:
+        """Patients over all splits."""
+        return self.train + self.validation + self.test
+
+
+class Skipped(Config):
+    """Cases a site could not use; the case is named in simulations only, real sites report counts."""
+
+    reason: str
+    case: str | None = None
+    count: Annotated[int, Field(ge=1)] = 1
+
+
+class SiteEntry(Config):
+    """One site's part in the run; epsilon and delta are None without differential privacy."""
+
+    patients: Patients
+    skipped: tuple[Skipped, ...] = ()
+    patient_unit: Literal["patient", "case"] = Field(
+        default="patient", description="case: the site has no patients table, each scan counts as a patient"
+    )
+    epsilon: float | None = Field(default=None, ge=0, description="promised for the whole run")
+    delta: float | None = Field(default=None, gt=0, lt=1)
+    epsilon_spent: float | None = Field(default=None, ge=0, description="accounted at the end of the run")
+
+
+class SiteRound(Config):
+    """What became of one site's reply in one round."""
+
+    status: Status
+    reason: str | None = None
+    patients: Count = 0
+    seconds: Seconds = 0.0
+    bytes_up: Count = 0
+    bytes_down: Count = 0
+
+
+class Round(Config):
+    """One round; `validation` is None when the model was not evaluated after it."""
+
+    round: Annotated[int, Field(ge=1)]
+    seconds: Seconds
+    sites: dict[str, SiteRound]
+    validation: Pooled | None = None
+
+
+class Event(Config):
+    """Something that was asked of a site and not used; nothing is dropped silently."""
+
+    phase: str
+    site: str
+    status: Literal["late", "failed", "refused"]
+    reason: str | None = None
+    round: Count | None = None
+
+
+class Results(Config):
+    """One run. In JSON the version stands under the key ``schema``."""
+
+    schema_version: Literal["wardround.results/1"] = Field(default="wardround.results/1", alias="schema")
+    study: dict[str, Any] = Field(description="the Study, whole")
+    engine: str
+    seed: Count
+    versions: dict[str, str]
+    seconds: Seconds
+    sites: dict[str, SiteEntry]
+    rounds: tuple[Round, ...]
+    evaluation: Comparison = Comparison()
+    calibration: Calibration | None = None
+    events: tuple[Event, ...] = ()
+
+    @property
+    def study_digest(self) -> str:
+        """SHA-256 of the study's canonical JSON, equal to `Study.digest`."""
+        text = json.dumps(self.study, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def write(self, path: Path) -> None:
+        """Write JSON to `path` in one step: a reader sees the old file or the whole new one."""
+        text = json.dumps(self.model_dump(mode="json", by_alias=True), indent=1, allow_nan=False)
+        with write_atomically(path) as temporary:
+            temporary.write_text(text + "\n", encoding="utf-8")
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read what `write` wrote; raise ConfigError for anything else."""
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise ConfigError(f"{path} does not exist. Give the results.json of a finished run.") from error
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"{path} cannot be read as JSON: {error}. Give a results.json.") from error
+        found = values.get("schema") if isinstance(values, Mapping) else None
+        expected = cls.model_fields["schema_version"].default
+        if found != expected:
+            raise ConfigError(
+                f"{path} has schema {found!r}, expected {expected!r}. Use the Wardround that wrote it."
+            )
+        return cls.parse(values, str(path))
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON schema of results.json as it is written."""
+    schema = Results.model_json_schema(mode="serialization")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+if __name__ == "__main__":
+    SCHEMA_FILE.write_text(json.dumps(json_schema(), indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,151 @@
+"""Every record that crosses between a hospital and the coordinator.
+
+A record has a kind, scalar fields and named arrays; the table `RECORDS` below is the whole vocabulary.
+Rules for changing it: never change the meaning or the unit of a name; add a new name and raise
+WIRE_VERSION; a site refuses a version it does not know. Arrays are float32 weights, float64 sums or
+int64 counts, never objects. What a site releases is always a sum or a mean over its patients.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from shared.errors import WireError
+
+WIRE_VERSION = 1
+
+Scalar = bool | int | float | str
+Arrays = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What one kind of record holds; `leaves_site` ones are the only answers a site can give."""
+
+    meaning: str
+    fields: Mapping[str, type]
+    arrays: str
+    leaves_site: bool
+
+
+RECORDS: Mapping[str, Spec] = {
+    # coordinator -> site
+    "enrol": Spec("join this run under this study", {"run": str, "study": str}, "none", False),
+    "train": Spec(
+        "train from these weights", {"run": str, "study_digest": str, "round": int}, "weights", False
+    ),
+    "evaluate": Spec(
+        "score these weights; final also keeps each scan's features at the site",
+        {"study_digest": str, "round": int, "split": str, "final": bool},
+        "weights",
+        False,
+    ),
+    "newton": Spec(
+        "derivatives of the priority fit at these coefficients",
+        {"study_digest": str, "split": str, "site_index": int, "sites": int},
+        "coefficients (d,) float64",
+        False,
+    ),
+    "reliability": Spec(
+        "bins of probability against outcome",
+        {"study_digest": str, "split": str, "calibrated": bool},
+        "coefficients (d,) float64",
+        False,
+    ),
+    "finish": Spec(
+        "final model and calibration; write worklist and reports at the site",
+        {"study_digest": str, "calibration": str},
+        "weights",
+        False,
+    ),
+    # site -> coordinator
+    "enrolment": Spec(
+        "patients per split and skipped cases counted by reason; no case is named",
+        {
+            "site": str,
+            "study_digest": str,
+            "wardround": str,
+            "train": int,
+            "validation": int,
+            "test": int,
+            "skipped": str,
+            "patient_unit": str,
+        },
+        "none",
+        True,
+    ),
+    "update": Spec(
+        "weight change after local training, how many patients it is over, the epsilon spent so far (-1: none claimed)",
+        {"site": str, "round": int, "patients": int, "loss": float, "epsilon": float, "delta": float},
+        "weight deltas, float32, names and shapes of the model",
+        True,
+    ),
+    "segmentation": Spec(
+        "sums of Dice, voxel and detection counts, score histograms over a split",
+        {"site": str, "round": int, "patients": int},
+        "shared.metrics.segmentation_shapes",
+        True,
+    ),
+    "derivatives": Spec(
+        "summed gradient and Hessian of the priority fit",
+        {"site": str, "patients": int},
+        "shared.calibration.logistic_shapes",
+        True,
+    ),
+    "reliability_bins": Spec(
+        "patients, summed probability and summed outcome per probability bin",
+        {"site": str, "patients": int},
+        "shared.calibration.reliability_shapes",
+        True,
+    ),
+    "finished": Spec(
+        "the site has written its worklist and reports; how many scans they list",
+        {"site": str, "patients": int, "seismometer": str},
+        "none",
+        True,
+    ),
+    "failure": Spec(
+        "something failed or was refused at the site: a code and a count, never a text",
+        {"site": str, "code": str, "cases": int},
+        "none",
+        True,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Record:
+    """One thing that crosses; constructing it checks kind, field names and types, and array types."""
+
+    kind: str
+    fields: Mapping[str, Scalar]
+    arrays: Arrays = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        spec = RECORDS.get(self.kind)
+        if spec is None:
+            raise WireError(f"unknown record kind {self.kind!r}; expected one of {sorted(RECORDS)}")
+        if set(self.fields) != set(spec.fields):
+            raise WireError(f"{self.kind} has fields {sorted(self.fields)}, expected {sorted(spec.fields)}")
+        for name, kind in spec.fields.items():
+            if type(self.fields[name]) is not kind:
+                found = type(self.fields[name]).__name__
+                raise WireError(f"{self.kind}.{name} is {found}, expected {kind.__name__}")
+        for name, array in self.arrays.items():
+            if array.dtype.kind not in "fi":
+                raise WireError(f"{self.kind} array {name} is {array.dtype}, expected floats or integers")
+
+    def text(self, name: str) -> str:
+        """Read a field declared as text."""
+        return str(self.fields[name])
+
+    def integer(self, name: str) -> int:
+        """Read a field declared as an integer."""
+        return int(self.fields[name])
+
+    @property
+    def size_bytes(self) -> int:
+        """Payload in bytes: arrays plus the fields as JSON."""
+        return sum(a.nbytes for a in self.arrays.values()) + len(json.dumps(dict(self.fields)))

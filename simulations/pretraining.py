@@ -1,0 +1,44 @@
+"""The public start model: a U-Net trained on random synthetic volumes, before any hospital is asked."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from safetensors.numpy import save_file
+
+from client.training import Span, train
+from shared.files import write_atomically
+from shared.model import digest, initial_weights
+from shared.randomness import generator
+from shared.study import Study
+from simulations.random_volumes import random_labelled_volume
+
+VOLUMES = 192
+EPOCHS = 3
+
+
+def public_start(
+    study: Study, folder: Path, *, threads: int, progress: Callable[[str, int, int], None]
+) -> Path:
+    """Train the start model and return its safetensors file; re-used when the same study asks again.
+
+    Depends on the study alone. No patient is in it, so it costs no privacy.
+    """
+    path = folder / f"start-{study.digest()[:16]}.safetensors"
+    if path.exists():
+        return path
+    torch.set_num_threads(threads)
+    weights = initial_weights(study)
+    plain = study.model_copy(update={"strategy": study.strategy.model_copy(update={"name": "fedavg"})})
+    shape = study.preprocessing.shape or study.training.window
+    for number in range(EPOCHS):
+        progress("public start model", number, EPOCHS)
+        rng = generator(study.seed, "phantoms", number)
+        volumes = [random_labelled_volume(rng, shape, len(study.task.classes)) for _ in range(VOLUMES)]
+        cases = [(image[None], label) for image, label in volumes]
+        span = Span(number / EPOCHS, (number + 1) / EPOCHS)
+        weights = train(weights, cases, plain, epochs=1, span=span, rng=rng).weights
+    progress("public start model", EPOCHS, EPOCHS)
+    with write_atomically(path) as temporary:
+        save_file(weights, temporary, metadata={"weights": digest(weights)})
+    return path

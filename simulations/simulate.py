@@ -1,0 +1,208 @@
+"""One simulated study from scenario to report: sites, engine, baselines, results.json, report.html."""
+
+import csv
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from safetensors.numpy import load_file
+
+from client.app import app as client_app
+from client.site import Site
+from server.app import app as server_app
+from server.progress import forget, listen
+from server.report import Overlay, write_report
+from server.results import Calibration, Results, Skipped
+from shared.errors import ConfigError
+from shared.files import write_atomically
+from simulations.baselines import compare
+from simulations.damage import damage
+from simulations.engine import engine
+from simulations.faults import FaultyClientApp
+from simulations.outcomes import TERMS, TRUE_COEFFICIENTS
+from simulations.partition import deal
+from simulations.phantoms import PhantomSite, write_site
+from simulations.pretraining import public_start
+from simulations.scenario import Folder, Phantoms, Scenario, real_data
+
+Progress = Callable[[str, int, int], None]
+MARKER = "scenario.yaml"
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """A scenario with the folder it is run in."""
+
+    scenario: Scenario
+    out: Path
+    engine: str = "inline"
+    data: Path | None = None
+
+    def run(self, *, resume: bool, progress: Progress) -> Results:
+        """Run everything; raises WardroundError."""
+        self._claim(resume=resume)
+        sites = self._sites(progress)
+        start = self._start(progress)
+        self._federate(sites, start, resume=resume, progress=progress)
+        results = Results.read(self.out / "results.json")
+        results = self._complete(results, sites, start, progress)
+        results.write(self.out / "results.json")
+        write_report(results, self.out / "report.html", overlays=_overlays(sites))
+        return results
+
+    def _claim(self, *, resume: bool) -> None:
+        marker = self.out / MARKER
+        if self.out.exists() and any(self.out.iterdir()) and not marker.exists():
+            raise ConfigError(f"{self.out} holds files that are not a Wardround run. Choose another --out.")
+        if resume and not marker.exists():
+            raise ConfigError(f"{self.out} holds no run to resume. Start it without --resume first.")
+        with write_atomically(marker) as path:
+            path.write_text(self.scenario.to_yaml(), encoding="utf-8")
+        if not resume:
+            for stale in ("results.json", "report.html"):
+                (self.out / stale).unlink(missing_ok=True)
+
+    # -- sites ----------------------------------------------------------------------------------------
+
+    def _sites(self, progress: Progress) -> dict[str, Path]:
+        source = self.scenario.sites
+        folders = self._drawn(source, progress) if isinstance(source, Phantoms) else self._dealt(source)
+        files = {}
+        for name in self.scenario.names:
+            files[name] = self.out / "sites" / name / "site.yaml"
+            patients = folders[name] / "patients.csv"
+            values = {
+                "name": name,
+                "data": str(folders[name].resolve()),
+                "patients": str(patients.resolve()) if patients.exists() else None,
+                "one_patient_per_case": True,
+                "work": ".",
+                "threads": self.scenario.threads_per_site,
+                "seismometer": self.scenario.seismometer,
+                "policy": self.scenario.policy.model_dump(mode="json"),
+            }
+            with write_atomically(files[name]) as path:
+                path.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
+        return files
+
+    def _drawn(self, source: Phantoms, progress: Progress) -> dict[str, Path]:
+        total = sum(h.patients for h in source.hospitals.values())
+        folders, done = {}, 0
+        for index, name in enumerate(self.scenario.names):
+            hospital = source.hospitals[name]
+            key = f"{name}-{hospital.digest()[:8]}-{source.seed}-{'x'.join(map(str, source.shape))}"
+            folders[name] = self.out / "data" / key
+            if not folders[name].exists():
+                before = done
+                write_site(
+                    folders[name],
+                    PhantomSite(patients=hospital.patients, shift=hospital.shift, shape=source.shape),
+                    seed=source.seed,
+                    site_index=index,
+                    workers=self.scenario.workers,
+                    progress=lambda n, before=before: progress("drawing phantoms", before + n, total),
+                )
+                damage(folders[name], hospital.damaged)
+            done += hospital.patients
+            progress("drawing phantoms", done, total)
+        return folders
+
+    def _dealt(self, source: Folder) -> dict[str, Path]:
+        data = real_data(source, self.data)
+        return deal(source, data, self.out / "data" / source.digest()[:12])
+
+    def _start(self, progress: Progress) -> Path | None:
+        study = self.scenario.study
+        if study.start == "random":
+            return None
+        threads = self.scenario.workers * self.scenario.threads_per_site
+        return public_start(study, self.out / "start", threads=threads, progress=progress)
+
+    # -- the run --------------------------------------------------------------------------------------
+
+    def _federate(
+        self, sites: dict[str, Path], start: Path | None, *, resume: bool, progress: Progress
+    ) -> None:
+        study_file = self.out / "study.yaml"
+        with write_atomically(study_file) as path:
+            path.write_text(self.scenario.study.to_yaml(), encoding="utf-8")
+        client = FaultyClientApp(client_app, self.scenario.faults) if self.scenario.faults else client_app
+        run = engine(self.engine, workers=self.scenario.workers, threads=self.scenario.threads_per_site)
+        config = {
+            "study": str(study_file.resolve()),
+            "out": str(self.out.resolve()),
+            "sites": len(sites),
+            "engine": self.engine,
+            "resume": resume,
+            "start": "" if start is None else str(start.resolve()),
+        }
+        listen(progress)
+        try:
+            run(server_app, client, list(sites.values()), config)
+        finally:
+            forget(progress)
+
+    def _complete(
+        self, results: Results, sites: dict[str, Path], start: Path | None, progress: Progress
+    ) -> Results:
+        """Add what only one machine can know: baselines, names of skipped cases, the phantoms' truth."""
+        enrolled = {name: Site.read(path) for name, path in sites.items() if name in results.sites}
+        federated = results.evaluation.federated
+        found = compare(
+            enrolled,
+            self.scenario.study,
+            self.scenario.baselines,
+            start=None if start is None else load_file(start),
+            workers=self.scenario.workers,
+            progress=progress,
+        )
+        named = {
+            name: entry.model_copy(update={"skipped": _skipped(enrolled[name])})
+            for name, entry in results.sites.items()
+        }
+        return results.model_copy(
+            update={
+                "evaluation": found.model_copy(update={"federated": federated}),
+                "sites": named,
+                "calibration": self._with_truth(results.calibration),
+            }
+        )
+
+    def _with_truth(self, calibration: Calibration | None) -> Calibration | None:
+        priority = self.scenario.study.priority
+        known = isinstance(self.scenario.sites, Phantoms) and priority is not None
+        if calibration is None or priority is None or not known or priority.urgent.outcome != "urgent":
+            return calibration
+        stated = {term.feature: (term.transform, term.centre, term.scale) for term in TERMS}
+        asked = {term.feature: (term.transform, term.centre, term.scale) for term in priority.terms}
+        if asked != stated:
+            return calibration  # another parametrisation has other true coefficients
+        coefficients = {
+            name: c.model_copy(update={"truth": TRUE_COEFFICIENTS.get(name)})
+            for name, c in calibration.coefficients.items()
+        }
+        return calibration.model_copy(update={"coefficients": coefficients})
+
+
+def _skipped(site: Site) -> tuple[Skipped, ...]:
+    path = site.work / "cache" / "skipped.csv"
+    with path.open(encoding="utf-8", newline="") as file:
+        return tuple(Skipped(case=row["case"], reason=row["reason"]) for row in csv.DictReader(file))
+
+
+def _overlays(sites: dict[str, Path]) -> dict[str, list[Overlay]]:
+    found = {}
+    for name, path in sites.items():
+        folder = path.parent / "overlays"
+        if (folder / "captions.json").exists():
+            captions = json.loads((folder / "captions.json").read_text(encoding="utf-8"))
+            found[name] = [Overlay((folder / file).read_bytes(), caption) for file, caption in captions.items()]
+    return found
+
+
+def quiet_libraries() -> None:
+    """Keep the console for the run itself."""
+    logging.getLogger("flwr").setLevel(logging.ERROR)

@@ -1,0 +1,197 @@
+"""Wardround's front door: one command; each role is imported when it is asked for."""
+
+import os
+
+# Set before Flower is imported anywhere: nothing about a run is reported to anybody.
+os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
+
+import json
+import logging
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from shared import __version__
+from shared.errors import WardroundError
+
+app = typer.Typer(
+    name="wardround",
+    help="Train one tumour-segmentation U-Net across hospitals that never share a scan, and get a calibrated, "
+    "explained reading order.\n\nResearch use, not a medical device.\n\n"
+    "Exit codes: 0 done; 2 a file or option is wrong; 3 the data cannot be used; 4 a site's policy refuses; "
+    "5 the federation cannot go on; 1 anything else.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+data_app = typer.Typer(help="Make data sets.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+out = Console()
+err = Console(stderr=True)
+
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars and no table; errors only.")]
+
+
+class EngineName(StrEnum):
+    """Ways to run many sites on one machine."""
+
+    inline = "inline"
+    ray = "ray"
+
+
+class SplitName(StrEnum):
+    """Parts of a data set by the study's own hash."""
+
+    all = "all"
+    train = "train"
+    validation = "validation"
+    test = "test"
+
+
+@app.command()
+def simulate(
+    scenario: Annotated[Path, typer.Argument(help="Scenario YAML, such as simulations/quickstart.yaml.")],
+    out_dir: Annotated[
+        Path | None, typer.Option("--out", help="Folder of this run. Default: runs/<study name>.")
+    ] = None,
+    engine: Annotated[
+        EngineName, typer.Option(help="inline: in this process. ray: Flower's simulation runtime.")
+    ] = EngineName.inline,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in --out.")] = False,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Override a scenario key: --set study.training.rounds=3. Repeatable."),
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of real scans, for scenarios that need one.")
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Run a whole federated study on this machine: sites, rounds, calibration, baselines, report."""
+    from server.summary import summary_table
+    from simulations.scenario import Scenario
+    from simulations.simulate import Simulation, quiet_libraries
+
+    quiet_libraries()
+    read = Scenario.read(scenario, tuple(settings or ()))
+    folder = out_dir or Path("runs") / read.study.name
+    with _progress(quiet) as progress:
+        results = Simulation(read, folder, engine.value, data).run(resume=resume, progress=progress)
+    if not quiet:
+        for table in summary_table(results):
+            out.print(table)
+        out.print(f"{results.seconds:.0f} s in the federation. Figures: {folder / 'results.json'}")
+    print(folder / "report.html")  # noqa: T201 - plain, so that a script can read the last line
+
+
+@data_app.command()
+def phantoms(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write hospital-a, hospital-b, ...")],
+    sites: Annotated[int, typer.Option(min=1, help="Hospitals.")] = 4,
+    patients: Annotated[int, typer.Option(min=1, help="Patients per hospital.")] = 100,
+    seed: Annotated[int, typer.Option(min=0, help="Equal seeds give equal files.")] = 0,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that draw.")] = 2,
+    quiet: Quiet = False,
+) -> None:
+    """Draw synthetic hospitals: NIfTI scans with tumours, labels, histories and outcomes of known probability."""
+    from simulations.phantoms import write_dataset
+
+    total = sites * patients
+    with _progress(quiet) as progress:
+        written = write_dataset(
+            folder,
+            sites=sites,
+            patients_per_site=patients,
+            seed=seed,
+            workers=workers,
+            progress=lambda done: progress("drawing phantoms", done, total),
+        )
+    if not quiet:
+        for site in written:
+            out.print(f"{site}: {patients} patients")
+
+
+@app.command()
+def evaluate(
+    model_dir: Annotated[Path, typer.Argument(help="The model/ folder of a finished run.")],
+    data_dir: Annotated[Path, typer.Argument(help="Labelled scans: Decathlon layout, or images/ and labels/.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
+    split: Annotated[
+        SplitName, typer.Option(help="Only the cases that the study's hash puts into this split.")
+    ] = SplitName.all,
+    layout: Annotated[str | None, typer.Option(help="Data set layout. Default: recognised.")] = None,
+    patients: Annotated[Path | None, typer.Option(help="Patients table. Default: DATA_DIR/patients.csv.")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Judge an exported model on labelled scans: Dice, sensitivity, specificity, AUROC, calibration."""
+    from client.evaluate import evaluate_folder
+    from server.summary import evaluation_table
+    from shared.model import TrainedModel
+
+    model = TrainedModel.load(model_dir)
+    with _progress(quiet or as_json) as progress:
+        found = evaluate_folder(
+            model, data_dir, split=split.value, layout=layout, patients_csv=patients, progress=progress
+        )
+    if as_json:
+        print(json.dumps(found.as_json(), indent=1))  # noqa: T201 - for programs
+    else:
+        out.print(evaluation_table(found.as_json()))
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    print(__version__)  # noqa: T201
+
+
+class _Bars:
+    """rich progress bars behind the (what, done, total) calls of a run."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._tasks: dict[str, int] = {}
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        if what not in self._tasks:
+            self._tasks[what] = self._progress.add_task(what, total=total)
+        self._progress.update(self._tasks[what], completed=done, total=total)  # type: ignore[arg-type]
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[_Bars]:
+    bars = Progress(
+        TextColumn("{task.description:36}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=err,
+        disable=quiet,
+    )
+    with bars:
+        yield _Bars(bars)
+
+
+def main() -> None:
+    """Run the command line; every deliberate error becomes one message and an exit code."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    warnings.simplefilter("ignore")  # a user cannot act on a library's deprecation
+    try:
+        app()
+    except WardroundError as error:
+        err.print(f"wardround: {error}", style="red", markup=False, highlight=False)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()
