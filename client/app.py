@@ -22,24 +22,36 @@ app = ClientApp()
 
 
 def site_of(context: Context) -> Site:
-    """The site this node is: `site` in the node's own configuration, or its place in WARDROUND_SITES."""
+    """Find this node's site: `site` in the node's own configuration, or its place in WARDROUND_SITES."""
     config = context.node_config
     if "site" in config:
         return Site.read(Path(str(config["site"])))
     paths = os.environ.get(SITES_VARIABLE, "").split(":")
     partition = int(config.get("partition-id", -1))
     if not 0 <= partition < len(paths) or not paths[partition]:
-        raise ConfigError(f"start the node with --node-config 'site=\"site.yaml\"'; {SITES_VARIABLE} has no entry {partition}.")
+        raise ConfigError(
+            "start the node with --node-config 'site=\"site.yaml\"'; "
+            f"{SITES_VARIABLE} has no entry {partition}."
+        )
     return Site.read(Path(paths[partition]))
 
 
 def answer(message: Message, context: Context, act: Callable[[Node, Record], Record]) -> Message:
-    """Answer one instruction; whatever happens, only a released record goes back."""
-    site = site_of(context)
-    torch.set_num_threads(site.threads)
-    node = Node(site)
-    released = guarded(lambda: act(node, instruction_of(message)), gate=node.gate, site=site.name, log=node.log)
-    return reply_to(message, released)
+    """Answer one instruction; whatever happens, only a released record goes back.
+
+    Raises RuntimeError, which says nothing, where the site's own file, log or audit cannot be used.
+    """
+    try:
+        site = site_of(context)
+        torch.set_num_threads(site.threads)
+        node = Node(site)
+        released = guarded(
+            lambda: act(node, instruction_of(message)), gate=node.gate, site=site.name, log=node.log
+        )
+        return reply_to(message, released)
+    except Exception as error:
+        # Flower sends the text of what a ClientApp raises to the coordinator; the cause it logs at the node.
+        raise RuntimeError("this node cannot answer; its own log says why") from error
 
 
 @app.query("enrol")

@@ -7,6 +7,7 @@ breaks the chain at that place. Cutting the end off is seen by comparing with th
 import fcntl
 import hashlib
 import json
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -37,6 +38,7 @@ class Audit:
             }
             file.write(json.dumps(entry).encode() + b"\n")
             file.flush()
+            os.fsync(file.fileno())
 
     def verify(self) -> int:
         """Count the lines; raise PolicyError at the first one that does not follow from the one before."""
@@ -46,7 +48,9 @@ class Audit:
             try:
                 sealed = json.loads(line)["previous"]
             except (ValueError, KeyError, TypeError) as error:
-                raise PolicyError("audit", f"{self.path} line {number} is not an audit line: {error}") from error
+                raise PolicyError(
+                    "audit", f"{self.path} line {number} is not an audit line: {error}"
+                ) from error
             if sealed != previous:
                 raise PolicyError(
                     "audit",

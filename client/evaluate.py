@@ -45,12 +45,13 @@ def evaluate_folder(
     split: str = "all",
     layout: str | None = None,
     patients_csv: Path | None = None,
-    progress: Callable[[str, int, int], None] = lambda what, done, total: None,
+    progress: Callable[[str, int, int], None] | None = None,
 ) -> Evaluated:
     """Score `model` on the scans of `data`; `split` keeps those that the study's hash puts there.
 
     A patients.csv beside the scans is used when none is given. Raises DataError when no case is left.
     """
+    report = progress or _silent
     table = patients_csv or next((p for p in [data / "patients.csv"] if p.exists()), None)
     study = model.study
     with tempfile.TemporaryDirectory(prefix="wardround-") as folder:
@@ -60,7 +61,7 @@ def evaluate_folder(
             patients_csv=table,
             study=study,
             cache_folder=Path(folder),
-            progress=lambda done, total: progress("preparing", done, total),
+            progress=lambda done, total: report("preparing", done, total),
         )
         cases = [c for c in found.cases if split in ("all", c.split)]
         skipped = dict(Counter(s.reason for s in found.skipped))
@@ -69,7 +70,7 @@ def evaluate_folder(
         scored = []
         for item in score(model.network(), cases, study, cache_folder=Path(folder)):
             scored.append(item)
-            progress("scoring", len(scored), len(cases))
+            report("scoring", len(scored), len(cases))
     sums = segmentation_sums([s.result for s in scored], bins=study.evaluation.score_bins)
     return Evaluated(
         figures=finish_segmentation(sums, study.task.classes),
@@ -79,10 +80,16 @@ def evaluate_folder(
     )
 
 
+def _silent(*_: str | int) -> None:
+    pass
+
+
 def _calibration(model: TrainedModel, scored: list[Scored]) -> dict[str, Any] | None:
     known = [s for s in scored if s.case.outcome is not None]
     if model.priority is None or model.study.priority is None or not known:
         return None
+    if model.study.priority.site_intercept:
+        return None  # these scans belong to none of the sites that an intercept was fitted for
     probability = np.array([model.priority.prioritise(s.features).probability for s in known])
     outcome = np.array([s.case.outcome for s in known])
     return finish_reliability(reliability_sums(probability, outcome, bins=model.study.priority.bins))

@@ -60,7 +60,9 @@ def find(probabilities: np.ndarray, study: Study, *, spacing_mm: tuple[float, ..
     )
 
 
-def judge(findings: Findings, label: np.ndarray, reference_voxels: tuple[int, ...], study: Study) -> ScanResult:
+def judge(
+    findings: Findings, label: np.ndarray, reference_voxels: tuple[int, ...], study: Study
+) -> ScanResult:
     """Compare with the reference.
 
     Parameters

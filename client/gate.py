@@ -64,6 +64,9 @@ class Gate:
                     f"{record.kind} sums over {patients} patients; policy.minimum_patients is "
                     f"{policy.minimum_patients}. Add patients or change the policy.",
                 )
-        values = [*record.arrays.values(), *(np.asarray(v) for v in record.fields.values() if isinstance(v, float))]
+        values = [
+            *record.arrays.values(),
+            *(np.asarray(v) for v in record.fields.values() if isinstance(v, float)),
+        ]
         if not all(np.isfinite(v).all() for v in values):
             raise PolicyError("not_finite", f"{record.kind} holds NaN or infinity; nothing was sent.")

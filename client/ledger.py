@@ -8,6 +8,7 @@ training; sums released for evaluation and calibration are exact and carry no ep
 
 import json
 import math
+import os
 import secrets
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,6 +20,11 @@ from opacus.accountants.utils import get_noise_multiplier
 
 from shared.errors import PolicyError
 from shared.study import Study
+
+ENTRY = frozenset(
+    {"run", "study", "round", "inputs", "patients", "seed"}
+    | {"steps", "sample_rate", "noise_multiplier", "delta", "epsilon"}
+)
 
 
 @dataclass(frozen=True)
@@ -52,8 +58,8 @@ class Ledger:
     ) -> PrivateRound:
         """Account one round before it is run; raise PolicyError when the study's epsilon would be passed.
 
-        `inputs` is the digest of the weights received. A round already in the ledger with the same inputs
-        is returned as it stands.
+        `inputs` is the digest of all that the release depends on: the weights received and the patients'
+        scans. A round already in the ledger with the same inputs is returned as it stands.
         """
         privacy = study.privacy
         if privacy is None:
@@ -73,8 +79,9 @@ class Ledger:
         if epsilon > privacy.epsilon * (1 + 1e-9):
             raise PolicyError(
                 "budget",
-                f"round {round_number} would bring epsilon to {epsilon:.3f}, above the study's {privacy.epsilon}: "
-                "rounds were repeated from other weights. Start a new run under a new agreement.",
+                f"round {round_number} would bring epsilon to {epsilon:.3f}, above the study's "
+                f"{privacy.epsilon}: rounds were repeated on other inputs. "
+                "Start a new run under a new agreement.",
             )
         entry = {
             "run": run,
@@ -96,9 +103,11 @@ class Ledger:
         if not self.path.exists():
             return []
         try:
-            return [json.loads(line) for line in self.path.read_text(encoding="utf-8").splitlines()]
+            return [_entry(line) for line in self.path.read_text(encoding="utf-8").splitlines()]
         except ValueError as error:
-            raise PolicyError("ledger", f"{self.path} is damaged ({error}); restore it before training on.") from error
+            raise PolicyError(
+                "ledger", f"{self.path} is damaged ({error}); restore it before training on."
+            ) from error
 
     def _append(self, entry: dict) -> None:  # type: ignore[type-arg]
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -106,6 +115,14 @@ class Ledger:
             self.path.chmod(0o600)
             file.write(json.dumps(entry) + "\n")
             file.flush()
+            os.fsync(file.fileno())
+
+
+def _entry(line: str) -> dict:  # type: ignore[type-arg]
+    entry = json.loads(line)
+    if not isinstance(entry, dict) or entry.keys() != ENTRY:
+        raise ValueError("a line is no entry of this ledger")
+    return entry
 
 
 def epsilon_of(history: list[tuple[float, float, int]], delta: float) -> float:

@@ -17,7 +17,9 @@ def instruction_of(message: Message) -> Record:
         raise WireError(f"a message must hold 'fields' and 'arrays', found {sorted(content)}") from error
     version, kind = fields.pop("version", None), fields.pop("kind", None)
     if version != WIRE_VERSION:
-        raise WireError(f"wire version {version}, expected {WIRE_VERSION}. Install the same Wardround on both sides.")
+        raise WireError(
+            f"wire version {version!r}, expected {WIRE_VERSION}. Install the same Wardround on both sides."
+        )
     record = Record(str(kind), fields, arrays)  # type: ignore[arg-type]  # Record checks every field's type
     if RECORDS[record.kind].leaves_site:
         raise WireError(f"{record.kind} is an answer, not an instruction")

@@ -4,18 +4,22 @@ Nothing is kept in memory between messages, because Flower may start a new proce
 data, the study and the scans' features lie in the site's own work folder.
 """
 
+import hashlib
 import json
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast, get_args
 
 import numpy as np
+from scipy.special import expit
 
 from client.audit import Audit
 from client.data import cache
 from client.data.cache import CachedCase, SiteData
+from client.data.split import Split
 from client.gate import Gate
 from client.ledger import Ledger
 from client.private_training import train_privately
@@ -25,7 +29,7 @@ from client.site import Site
 from client.training import Span, train
 from shared import __version__
 from shared.calibration import logistic_sums, with_site_intercept
-from shared.errors import ConfigError, DataError, PolicyError
+from shared.errors import ConfigError, DataError, PolicyError, WireError
 from shared.files import write_atomically
 from shared.metrics import segmentation_sums
 from shared.model import TrainedModel, build, digest, set_weights
@@ -59,14 +63,10 @@ class Node:
         self.gate = Gate(site.policy, self.audit)
         self.log = _site_log(site)
 
-    # -- instructions -------------------------------------------------------------------------------
-
     def enrol(self, record: Record) -> Record:
         """Agree to a study: check the policy, prepare the data, answer with counts."""
         study = Study.parse(json.loads(record.text("study")), "the study sent by the coordinator")
-        allowed = self.site.policy.studies
-        if allowed is not None and study.name not in allowed:
-            raise PolicyError("study", f"policy.studies allows {list(allowed)}, the coordinator asks for {study.name!r}.")
+        self._check_policy(study)
         data = cache.prepare(
             self.site.data,
             layout=self.site.layout,
@@ -74,10 +74,12 @@ class Node:
             study=study,
             cache_folder=self.cache_folder,
         )
-        if study.privacy is not None and not (data.has_subject_map or self.site.one_patient_per_case):
+        known = data.has_subject_map and data.without_row == 0
+        if study.privacy is not None and not (known or self.site.one_patient_per_case):
             raise DataError(
-                "private training needs to know which cases are one person: give `patients` with a patient "
-                "column in site.yaml, or state `one_patient_per_case: true`."
+                "private training must know which cases are one person: give `patients` in site.yaml with "
+                f"a case and a patient column that name every case ({data.without_row} are not named), or "
+                "state `one_patient_per_case: true`."
             )
         with write_atomically(self._study_path(study.digest())) as path:
             path.write_text(study.to_yaml(), encoding="utf-8")
@@ -124,7 +126,7 @@ class Node:
                 run=record.text("run"),
                 round_number=round_number,
                 patients=patients,
-                inputs=digest(record.arrays),
+                inputs=_inputs(record.arrays, cases),
             )
             groups = _by_patient(cases, arrays)
             trained = train_privately(record.arrays, groups, study, span=span, release=release)
@@ -146,7 +148,7 @@ class Node:
     def evaluate(self, record: Record) -> Record:
         """Score a split; the final evaluation also keeps each scan's features for the priority fit."""
         study, data = self._study(record), self._data(record)
-        split = record.text("split")
+        split = _split(record)
         final = bool(record.fields["final"])
         cases = data.split(split)
         if not final and study.evaluation.round_cases is not None:
@@ -159,6 +161,7 @@ class Node:
         if final:
             kept = [*scored, *score(net, others, study, cache_folder=self.cache_folder)]
             self._keep(
+                study,
                 [
                     ScanRow(
                         case=s.case.case,
@@ -169,7 +172,7 @@ class Node:
                         dice=s.dice,
                     )
                     for s in kept
-                ]
+                ],
             )
         results = [s.result for s in scored]
         return Record(
@@ -183,9 +186,9 @@ class Node:
         )
 
     def newton(self, record: Record) -> Record:
-        """Summed derivatives of the priority fit over the split's patients with a known outcome."""
+        """Sum derivatives of the priority fit over the split's patients with a known outcome."""
         study, priority = self._priority(record)
-        rows, outcome = self._outcomes(record.text("split"))
+        rows, outcome = self._outcomes(study, record.text("split"))
         design = design_matrix(priority.terms, [r.features for r in rows])
         if priority.site_intercept:
             design = with_site_intercept(
@@ -196,29 +199,27 @@ class Node:
 
     def reliability(self, record: Record) -> Record:
         """Bins of probability against outcome, before calibration or after."""
-        _, priority = self._priority(record)
-        rows, outcome = self._outcomes(record.text("split"))
+        study, priority = self._priority(record)
+        rows, outcome = self._outcomes(study, record.text("split"))
         if record.fields["calibrated"]:
             design = design_matrix(priority.terms, [r.features for r in rows])
-            probability = 1.0 / (1.0 + np.exp(-(design @ record.arrays["coefficients"])))
+            probability = expit(design @ record.arrays["coefficients"])
         else:
             probability = np.array([r.features["finding_probability"] for r in rows])
         sums = reliability_sums(probability, outcome, bins=priority.bins)
         return Record("reliability_bins", self._counted(rows), sums.to_arrays())
 
     def finish(self, record: Record) -> Record:
-        """Write what the doctor reads: model, worklist, predictions, overlays, seismometer; answer with counts."""
+        """Write model, worklist, predictions, overlays and seismometer's report; answer with counts."""
         study, data = self._study(record), self._data(record)
         text = record.text("calibration")
         priority = CalibratedPriority.model_validate_json(text) if text else None
         model = TrainedModel(study, dict(record.arrays), priority)
         model.save(self.site.work / "model")
-        listed, seismometer = write_site_reports(self.site, data, self._rows(), model, cache_folder=self.cache_folder)
-        return Record(
-            "finished", {"site": self.site.name, "patients": listed, "seismometer": seismometer}
+        listed, seismometer = write_site_reports(
+            self.site, data, self._rows(study), model, cache_folder=self.cache_folder
         )
-
-    # -- the site's own state -----------------------------------------------------------------------
+        return Record("finished", {"site": self.site.name, "patients": listed, "seismometer": seismometer})
 
     @property
     def cache_folder(self) -> Path:
@@ -232,7 +233,16 @@ class Node:
         path = self._study_path(record.text("study_digest"))
         if not path.exists():
             raise ConfigError(f"this site has not enrolled in study {path.stem[:12]}...; enrol first.")
-        return Study.load(path)
+        study = Study.load(path)
+        self._check_policy(study)  # it may have changed since this site enrolled
+        return study
+
+    def _check_policy(self, study: Study) -> None:
+        allowed = self.site.policy.studies
+        if allowed is not None and study.name not in allowed:
+            raise PolicyError(
+                "study", f"policy.studies allows {list(allowed)}, the coordinator asks for {study.name!r}."
+            )
 
     def _priority(self, record: Record) -> tuple[Study, Priority]:
         study = self._study(record)
@@ -243,22 +253,40 @@ class Node:
     def _data(self, record: Record) -> SiteData:
         return cache.load(self.cache_folder, self._study(record))
 
-    def _keep(self, rows: Sequence[ScanRow]) -> None:
-        with write_atomically(self.site.work / "scans.json") as path:
+    def _scans_path(self, study: Study) -> Path:
+        return self._study_path(study.digest()).with_suffix(".scans.json")
+
+    def _keep(self, study: Study, rows: Sequence[ScanRow]) -> None:
+        with write_atomically(self._scans_path(study)) as path:
             path.write_text(json.dumps([vars(r) for r in rows]), encoding="utf-8")
 
-    def _rows(self) -> list[ScanRow]:
-        path = self.site.work / "scans.json"
+    def _rows(self, study: Study) -> list[ScanRow]:
+        path = self._scans_path(study)
         if not path.exists():
             raise DataError(f"{path} does not exist: the final evaluation has not run at this site.")
-        return [ScanRow(**{**r, "dice": tuple(r["dice"])}) for r in json.loads(path.read_text(encoding="utf-8"))]
+        return [
+            ScanRow(**{**r, "dice": tuple(r["dice"])}) for r in json.loads(path.read_text(encoding="utf-8"))
+        ]
 
-    def _outcomes(self, split: str) -> tuple[list[ScanRow], np.ndarray]:
-        rows = [r for r in self._rows() if r.split == split and r.outcome is not None]
+    def _outcomes(self, study: Study, split: str) -> tuple[list[ScanRow], np.ndarray]:
+        rows = [r for r in self._rows(study) if r.split == split and r.outcome is not None]
         return rows, np.array([r.outcome for r in rows], dtype=np.float64)
 
     def _counted(self, rows: Sequence[ScanRow]) -> dict[str, str | int]:
         return {"site": self.site.name, "patients": len({r.patient for r in rows})}
+
+
+def _split(record: Record) -> Split:
+    split = record.text("split")
+    if split not in get_args(Split):
+        raise WireError(f"{record.kind}.split is {split!r}, expected one of {list(get_args(Split))}")
+    return cast("Split", split)
+
+
+def _inputs(weights: Mapping[str, np.ndarray], cases: Sequence[CachedCase]) -> str:
+    """Digest of all that a round of private training depends on; equal only for the same release."""
+    scans = sorted((case.patient, case.case, case.key) for case in cases)
+    return hashlib.sha256(json.dumps([digest(weights), scans]).encode()).hexdigest()
 
 
 def _by_patient(

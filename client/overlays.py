@@ -1,4 +1,4 @@
-"""Pictures of what the network saw: one axial slice, reference and prediction outlined. They stay at the site."""
+"""Pictures of what the network saw: one axial slice, both masks outlined. They stay at the site."""
 
 from pathlib import Path
 
@@ -26,7 +26,9 @@ def overlay(image: np.ndarray, reference: np.ndarray, prediction: np.ndarray) ->
     pixels = np.repeat((_enlarged(grey, factor) * 255).astype(np.uint8)[..., None], 3, axis=2)
     for mask, colour in ((reference, REFERENCE), (prediction, PREDICTION)):
         pixels[_outlines(mask[:, :, k], factor)] = colour
-    return Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 0, 2)[::-1]))  # anterior up, patient right left
+    return Image.fromarray(
+        np.ascontiguousarray(pixels.transpose(1, 0, 2)[::-1, ::-1])
+    )  # anterior up, patient right left
 
 
 def write_overlay(path: Path, picture: Image.Image) -> None:

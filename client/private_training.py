@@ -1,7 +1,7 @@
 """Differentially private training with the patient as the unit.
 
 What holds here, and is tested:
-- a patient takes part in a step by an independent coin (Poisson sampling), and an empty step still adds noise;
+- a patient takes part in a step by an independent coin (Poisson sampling); an empty step still adds noise;
 - one patient's whole contribution to a step is one gradient of L2 norm at most `clip`, however many scans
   the patient has: the mean over one window of each scan, clipped after averaging;
 - the noise has standard deviation noise_multiplier * clip on the sum, and the sum is divided by the expected
@@ -80,7 +80,7 @@ def patient_gradient(net: nn.Module, image: torch.Tensor, label: torch.Tensor) -
     """Mean gradient and loss over one patient's K windows, image and label (K, 1, *window)."""
     names, parameters = zip(*net.named_parameters(), strict=True)
     loss = loss_function()(net(image), label)
-    return dict(zip(names, torch.autograd.grad(loss, parameters), strict=True)), float(loss)
+    return dict(zip(names, torch.autograd.grad(loss, parameters), strict=True)), loss.item()
 
 
 def add_clipped(total: Gradients, gradient: Gradients, clip: float) -> None:

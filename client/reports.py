@@ -1,4 +1,4 @@
-"""What a finished run leaves at the hospital: predictions, worklist, example pictures, seismometer's report."""
+"""What a finished run leaves at the hospital: predictions, worklist, pictures, seismometer's report."""
 
 import json
 import math
@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from client.data.cache import SiteData
+from client.data.split import Split
 from client.findings import find
 from client.inference import probabilities
 from client.overlays import overlay, write_overlay
@@ -23,7 +24,7 @@ from shared.study import Priority
 if TYPE_CHECKING:
     from client.node import ScanRow
 
-LISTED_SPLIT = "test"
+LISTED_SPLIT: Split = "test"
 
 
 def write_site_reports(
@@ -42,7 +43,7 @@ def write_site_reports(
     order = worklist({row.case: row.features for row in listed}, model.priority, site=site.name)
     write_table(site.work / "worklist.csv", order)
     known = [row for row in listed if row.outcome is not None]
-    judged = _predictions(known, model)
+    judged = _predictions(known, model, site.name)
     _write_predictions(site, rows, model)
     if not site.seismometer:
         return len(order), "off"
@@ -51,7 +52,9 @@ def write_site_reports(
     return len(order), _write_seismometer(site, judged, model.study.priority)
 
 
-def _predictions(rows: Sequence["ScanRow"], model: TrainedModel | None, site: str | None = None) -> pd.DataFrame:
+def _predictions(
+    rows: Sequence["ScanRow"], model: TrainedModel | None, site: str | None = None
+) -> pd.DataFrame:
     priority = None if model is None else model.priority
     table = []
     for row in rows:
@@ -93,7 +96,8 @@ def _write_examples(
     """Best, median and worst Dice among the scans that hold a finding, with captions that name no case."""
     cases = {case.case: case for case in data.split(LISTED_SPLIT)}
     ranked = sorted(
-        (row for row in rows if any(cases[row.case].reference_voxels)), key=lambda row: (-np.mean(row.dice), row.case)
+        (row for row in rows if any(cases[row.case].reference_voxels)),
+        key=lambda row: (-np.mean(row.dice), row.case),
     )
     if not ranked:
         return

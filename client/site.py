@@ -15,9 +15,7 @@ RELEASES = tuple(kind for kind, spec in RECORDS.items() if spec.leaves_site)
 class Policy(Config):
     """What may leave this hospital, whatever a study asks for."""
 
-    minimum_patients: int = Field(
-        default=10, ge=1, description="a sum over fewer patients is never released"
-    )
+    minimum_patients: int = Field(default=10, ge=1, description="a sum over fewer patients is never released")
     release: tuple[str, ...] = Field(default=RELEASES, description="kinds of record that may leave")
     studies: tuple[Name, ...] | None = Field(
         default=None, description="names of the studies this site takes part in; None is any"

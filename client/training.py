@@ -61,7 +61,7 @@ def loss_function() -> nn.Module:
 
     Never batch Dice: it would couple the patients of a batch.
     """
-    return DiceCELoss(to_onehot_y=True, softmax=True, batch=False)
+    return DiceCELoss(to_onehot_y=True, softmax=True, batch=False)  # type: ignore[no-any-return]  # untyped
 
 
 def add_proximal_gradient(net: nn.Module, reference: Sequence[torch.Tensor], mu: float) -> None:

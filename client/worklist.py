@@ -9,10 +9,13 @@ from shared.files import write_atomically
 from shared.priority import CalibratedPriority, reading_order
 
 REASON_PREFIX = "because_"
+COLUMNS = ("rank", "case", "tier", "probability", "log_odds", "reasons", "intercept")
 
 
-def worklist(scans: Mapping[str, Mapping[str, float]], priority: CalibratedPriority, *, site: str) -> pd.DataFrame:
-    """Reading order of `scans` (case -> features by name).
+def worklist(
+    scans: Mapping[str, Mapping[str, float]], priority: CalibratedPriority, *, site: str
+) -> pd.DataFrame:
+    """Put `scans` (case -> features by name) in reading order.
 
     Columns: rank, case, tier, probability, log_odds, reasons in words, the intercept, and one column per term
     with its share of the log-odds. Intercept plus terms add up to log_odds exactly.
@@ -31,10 +34,11 @@ def worklist(scans: Mapping[str, Mapping[str, float]], priority: CalibratedPrior
                 "log_odds": one.log_odds,
                 "reasons": "; ".join(r.text for r in one.reasons),
                 "intercept": one.intercept,
-                **{f"{REASON_PREFIX}{t.feature}": shares[f"{REASON_PREFIX}{t.feature}"] for t in priority.terms},
+                **shares,
             }
         )
-    return pd.DataFrame(rows)
+    because = [f"{REASON_PREFIX}{term.feature}" for term in priority.terms]
+    return pd.DataFrame(rows, columns=[*COLUMNS, *because])  # a day without scans still has a header
 
 
 def write_table(path: Path, rows: pd.DataFrame | Iterable[Mapping[str, object]]) -> None:

@@ -2,7 +2,7 @@
 
 The sum is kept in 64-bit fixed point, so that addition is associative: in whatever order sites answer, in
 whatever groups they are added, the model is the same to the last bit. Memory is one model, however many
-sites there are. Resolution is 2^-32 (a float32 weight near 0.1 has 2^-27); the range holds 2^31 in all.
+sites there are. Resolution is 2^-32 (a float32 weight near 0.1 has 2^-27); the range holds 2^30 in all.
 """
 
 from collections.abc import Mapping
@@ -30,13 +30,13 @@ class RunningSum:
             name: np.rint(np.asarray(d, dtype=np.float64) * patients * 2.0**FRACTION_BITS)
             for name, d in delta.items()
         }
-        if any(
-            float(np.abs(scaled[name]).max(initial=0)) + float(np.abs(total).max(initial=0)) >= LIMIT
+        if not all(  # written so that NaN fails it
+            float(np.abs(scaled[name]).max(initial=0)) + float(np.abs(total).max(initial=0)) < LIMIT
             for name, total in self._sum.items()
         ):
             return False
         for name, total in self._sum.items():
-            total += scaled[name].astype(np.int64)
+            np.add(total, scaled[name].astype(np.int64), out=total)
         self.patients += patients
         return True
 

@@ -1,5 +1,6 @@
 """The priority score, fitted and judged over all sites by exchanging sums only."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,12 +72,15 @@ class _Attempt:
         )
 
     def judge(self, fit: Fit, calibrated: CalibratedPriority) -> Calibration:
-        before = self._reliability(fit, calibrated, calibrated_score=False)
-        after = self._reliability(fit, calibrated, calibrated_score=True)
+        before = self._reliability(calibrated, calibrated_score=False)
+        after = self._reliability(calibrated, calibrated_score=True)
+        both = before.keys() & after.keys()  # only the same patients can be compared
+        if not both:
+            raise FederationError("no site released reliability bins; see the events for the reasons.")
         tiers = self._priority.tiers
         return Calibration(
-            before=before,
-            after=after,
+            before=_figures(before[site] for site in both),
+            after=_figures(after[site] for site in both),
             coefficients={
                 name: Coefficient(estimate=value, standard_error=calibrated.standard_errors[name])
                 for name, value in calibrated.coefficients.items()
@@ -104,9 +108,7 @@ class _Attempt:
             self._at_zero = sums
         return sums
 
-    def _reliability(
-        self, fit: Fit, calibrated: CalibratedPriority, *, calibrated_score: bool
-    ) -> ReliabilityFigures:
+    def _reliability(self, calibrated: CalibratedPriority, *, calibrated_score: bool) -> dict[str, Sums]:
         digest = self._federation.study.digest()
         records = {
             node: Record(
@@ -116,15 +118,12 @@ class _Attempt:
             )
             for node, site in zip(self._nodes, self._sites, strict=True)
         }
-        sums = self._federation.gather(
+        return self._federation.gather(
             "reliability",
             records,
             answer_kind="reliability_bins",
             shapes=reliability_shapes(self._priority.bins),
         )
-        if not sums:
-            raise FederationError("no site released reliability bins; see the events for the reasons.")
-        return ReliabilityFigures.model_validate(finish_reliability(Sums.total(sums.values())))
 
     def _total(self, phase: str, records: dict[int, Record], shapes: dict[str, tuple[int, ...]]) -> Sums:
         sums = self._federation.gather(phase, records, answer_kind="derivatives", shapes=shapes)
@@ -138,3 +137,7 @@ class _Attempt:
         gradient = self._at_zero["gradient"]
         intercepts = [i for i, name in enumerate(fit.names) if is_intercept(name)]
         return round(fit.patients / 2 - float(gradient[intercepts].sum()))
+
+
+def _figures(sums: Iterable[Sums]) -> ReliabilityFigures:
+    return ReliabilityFigures.model_validate(finish_reliability(Sums.total(sums)))

@@ -58,7 +58,8 @@ def load_newest(folder: Path, *, study_digest: str) -> Checkpoint | None:
             continue
         if found.history.get("study_digest") != study_digest:
             raise CheckpointError(
-                f"{path} belongs to study {str(found.history.get('study_digest'))[:12]}..., this one is {study_digest[:12]}.... "
+                f"{path} belongs to study {str(found.history.get('study_digest'))[:12]}..., "
+                f"this one is {study_digest[:12]}.... "
                 "Resume with the scenario and --set values the run was started with, or choose another --out."
             )
         return found
@@ -76,7 +77,7 @@ def _read(path: Path) -> Checkpoint:
     if metadata["seal"] != _seal(arrays, metadata["history"]):
         raise ValueError("its seal does not match its content")
     return Checkpoint(
-        round=int(PATTERN.fullmatch(path.name)[1]),  # type: ignore[index]  # _files lists only matches
+        round=_round_of(path),
         weights={n[2:]: a for n, a in arrays.items() if n.startswith("w/")},
         state={n[2:]: a for n, a in arrays.items() if n.startswith("s/")},
         history=json.loads(metadata["history"]),
@@ -90,4 +91,8 @@ def _seal(arrays: Weights, history: str) -> str:
 def _files(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
-    return sorted((p for p in folder.iterdir() if PATTERN.fullmatch(p.name)), reverse=True)
+    return sorted((p for p in folder.iterdir() if PATTERN.fullmatch(p.name)), key=_round_of, reverse=True)
+
+
+def _round_of(path: Path) -> int:
+    return int(PATTERN.fullmatch(path.name)[1])  # type: ignore[index]  # _files lists only matches

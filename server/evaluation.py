@@ -40,7 +40,7 @@ def judged(sums: Mapping[str, Sums], study: Study) -> Judged:
     values: dict[str, Any] = {
         "pooled": finish_segmentation(Sums.total(sums.values()), classes),
         "sites": sites,
-        "worst": worst if worst["site"] is not None else None,
-        "spread": spread if worst["site"] is not None else None,
+        "worst": worst,
+        "spread": spread,
     }
     return Judged.model_validate(values)

@@ -89,8 +89,8 @@ class Federation:
         if len(self.seats) < self.study.strategy.quorum:
             story = "; ".join(f"{e.site} {e.status} ({e.reason})" for e in self.events) or "no node connected"
             raise QuorumError(
-                f"{len(self.seats)} site(s) enrolled, the study's quorum is {self.study.strategy.quorum}. {story}. "
-                "Each site's own site.log has the whole story."
+                f"{len(self.seats)} site(s) enrolled, the study's quorum is {self.study.strategy.quorum}. "
+                f"{story}. Each site's own site.log has the whole story."
             )
 
     def ask(
@@ -110,15 +110,16 @@ class Federation:
                 status, reason = "refused", f"kind.{record.kind}"
             elif record.fields["site"] != seat.site:
                 status, reason = "refused", "site"
+            used = record if status == "used" else None
             outcome = Outcome(
                 status,
                 reason,
-                patients=0 if record is None else int(record.fields.get("patients", 0)),
+                patients=0 if used is None else int(used.fields.get("patients", 0)),
                 seconds=reply.seconds,
                 bytes_up=0 if record is None else record.size_bytes,
                 bytes_down=asked.size_bytes,
             )
-            yield self._answer(phase, Answer(seat, record if status == "used" else None, outcome), round_number)
+            yield self._answer(phase, Answer(seat, used, outcome), round_number)
         for node, asked in waiting.items():
             seconds = time.monotonic() - started
             outcome = Outcome("late", "deadline", seconds=seconds, bytes_down=asked.size_bytes)
@@ -144,13 +145,13 @@ class Federation:
         return {site: sums[site] for site in sorted(sums)}
 
     def to_all(self, record: Record) -> dict[int, Record]:
-        """The same record for every enrolled node; weights are then serialised once."""
-        return {node: record for node in self.seats}
+        """Address the same record to every enrolled node; weights are then serialised once."""
+        return dict.fromkeys(self.seats, record)
 
     def refuse(self, phase: str, answer: Answer, reason: str, round_number: int) -> Outcome:
         """Turn a well-formed answer away after all, with a reason."""
         self.note(phase, answer.seat.site, "refused", reason, round_number)
-        return replace(answer.outcome, status="refused", reason=reason)
+        return replace(answer.outcome, status="refused", reason=reason, patients=0)
 
     def _answer(self, phase: str, answer: Answer, round_number: int | None) -> Answer:
         if answer.outcome.status != "used":
@@ -179,16 +180,21 @@ class Federation:
         for reason, is_wrong in wrong.items():
             if is_wrong:
                 return self.note("enrolment", site, "refused", reason)
-        self.seats[node] = Seat(
-            node=node,
-            site=site,
-            patients=Patients(**{split: record.integer(split) for split in ("train", "validation", "test")}),
-            skipped=tuple(
-                Skipped(reason=reason, count=count)
-                for reason, count in sorted(json.loads(record.text("skipped")).items())
-            ),
-            patient_unit=record.text("patient_unit"),
-        )
+        try:
+            seat = Seat(
+                node=node,
+                site=site,
+                patients=Patients(**{s: record.integer(s) for s in ("train", "validation", "test")}),
+                skipped=tuple(
+                    Skipped(reason=reason, count=count)
+                    for reason, count in sorted(json.loads(record.text("skipped")).items())
+                ),
+                patient_unit=record.text("patient_unit"),
+            )
+            seat.entry(self.study, None)  # what cannot stand in results.json must not show at the end
+        except (ValueError, AttributeError, TypeError):
+            return self.note("enrolment", site, "refused", "content")
+        self.seats[node] = seat
         return None
 
     def _wait_for_nodes(self, expected: int, deadline_s: float) -> list[int]:

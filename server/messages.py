@@ -1,13 +1,13 @@
 """Records to Flower messages and back, on the coordinator's side, and one exchange with many sites."""
 
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
 
-from shared.errors import WireError
 from shared.wire import RECORDS, WIRE_VERSION, Record
 
 ACTIONS: Mapping[str, str] = {
@@ -37,8 +37,9 @@ class Reply:
 def exchange(grid: Grid, instructions: Mapping[int, Record], *, deadline_s: float) -> Iterator[Reply]:
     """Send one instruction to each node and yield replies as they arrive, until all did or time is up.
 
-    One reply is held at a time, so that memory does not grow with the number of sites. A node that says
-    nothing before the deadline yields nothing; what it sends later belongs to a message nobody waits for.
+    A reply is let go as soon as it is yielded, so that memory grows with the replies that arrive at the same
+    moment and not with the number of sites. A node that says nothing before the deadline yields nothing; what
+    it sends later belongs to a message nobody waits for.
     """
     started = time.monotonic()
     arrays: dict[int, ArrayRecord] = {}  # sites that get the same weights share one serialised copy
@@ -52,14 +53,18 @@ def exchange(grid: Grid, instructions: Mapping[int, Record], *, deadline_s: floa
     }
     pause = POLL_S
     while waiting and time.monotonic() - started < deadline_s:
-        replies = list(grid.pull_messages(waiting.keys()))
+        asked = time.monotonic()
+        replies = deque(grid.pull_messages(waiting.keys()))
         pause = POLL_S if replies else min(pause * 1.5, LONGEST_POLL_S)
-        for message in replies:
+        if waiting and not replies:
+            time.sleep(max(0.0, pause - (time.monotonic() - asked)))  # some grids wait by themselves
+        while replies:
+            message = replies.popleft()
             node = waiting.pop(message.metadata.reply_to_message_id, None)
             if node is not None:
-                yield _reply(node, message, time.monotonic() - started)
-        if waiting and not replies:
-            time.sleep(pause)
+                reply = _reply(node, message, time.monotonic() - started)
+                del message
+                yield reply
 
 
 def _message(node: int, record: Record, arrays: dict[int, ArrayRecord]) -> Message:
@@ -83,5 +88,5 @@ def _reply(node: int, message: Message, seconds: float) -> Reply:
             return Reply(node, None, "wire", seconds)
         received = {name: array.numpy() for name, array in content.array_records["arrays"].items()}
         return Reply(node, Record(kind, fields, received), None, seconds)  # type: ignore[arg-type]
-    except (KeyError, ValueError, TypeError, WireError):
+    except Exception:  # whatever a site sends, reading it must not end the run
         return Reply(node, None, "wire", seconds)

@@ -1,4 +1,4 @@
-"""Who wants to know how far a run is. Flower starts the ServerApp, so nothing can be passed to it directly."""
+"""Who wants to know how far a run is. Flower starts the ServerApp, so nothing can be passed to it."""
 
 from collections.abc import Callable
 

@@ -82,7 +82,14 @@ class Run:
         for old in self._checkpoints.glob("round-*.safetensors"):
             old.unlink()  # a fresh run must not resume from an older one later
         start = self._settings.start or initial_weights(self._study)
-        history = {"study_digest": digest, "run": secrets.token_hex(8), "rounds": [], "epsilon": {}, "events": [], "seconds": 0.0}
+        history = {
+            "study_digest": digest,
+            "run": secrets.token_hex(8),
+            "rounds": [],
+            "epsilon": {},
+            "events": [],
+            "seconds": 0.0,
+        }
         checkpoint = Checkpoint(0, start, {}, history)
         checkpoint.save(self._checkpoints)
         return checkpoint
@@ -111,14 +118,14 @@ class Run:
                     weights=current.weights,
                     enrolled_patients=answer.seat.patients.train,
                     max_norm=study.strategy.max_update_norm,
+                    privacy=study.privacy,
                 )
                 if isinstance(verdict, Accepted) and not total.add(answer.record.arrays, verdict.patients):
                     verdict = Refused("overflow")
                 if isinstance(verdict, Refused):
                     outcome = federation.refuse("training", answer, verdict.reason, round_number)
-                else:
-                    if study.privacy is not None:
-                        epsilon[site] = answer.record.fields["epsilon"]
+                elif study.privacy is not None:
+                    epsilon[site] = answer.record.fields["epsilon"]
             outcomes[site] = outcome
             report(f"round {round_number}: sites", len(outcomes), len(federation.seats))
         require_quorum(
@@ -160,9 +167,7 @@ class Run:
     def _conclude(self, current: Checkpoint) -> Results:
         study, federation = self._study, self._federation
         report("final evaluation", 0, 1)
-        judged = evaluate(
-            federation, current.weights, round_number=current.round, split="test", final=True
-        )
+        judged = evaluate(federation, current.weights, round_number=current.round, split="test", final=True)
         report("final evaluation", 1, 1)
         calibrated = self._calibrate() if study.priority is not None else None
         priority = calibrated.priority if calibrated else None
@@ -228,7 +233,9 @@ class Run:
 
 def versions() -> dict[str, str]:
     """Versions of what decides a run's numbers."""
-    return {"wardround": __version__, "python": platform.python_version()} | {n: version(n) for n in COMPONENTS}
+    return {"wardround": __version__, "python": platform.python_version()} | {
+        n: version(n) for n in COMPONENTS
+    }
 
 
 def _round(entry: Mapping[str, Any]) -> Round:

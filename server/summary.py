@@ -23,7 +23,9 @@ def summary_table(results: Results) -> Iterator[Table]:
         table.add_column(site, justify="right")
     for name, model in models.items():
         cells = [model.pooled, *(model.sites.get(site) for site in results.sites)]
-        table.add_row(name, *(_dice(figures) for figures in cells), style="bold" if name == "federated" else None)
+        table.add_row(
+            name, *(_dice(figures) for figures in cells), style="bold" if name == "federated" else None
+        )
     if models:
         yield table
     if results.calibration is not None:
@@ -52,7 +54,10 @@ def _calibration(results: Results) -> Table:
     for heading in ("", "n", "ECE", "Brier", "log loss"):
         table.add_column(heading, justify="left" if not heading else "right")
     if calibration is not None:
-        for name, figures in (("finding probability", calibration.before), ("calibrated priority", calibration.after)):
+        for name, figures in (
+            ("finding probability", calibration.before),
+            ("calibrated priority", calibration.after),
+        ):
             table.add_row(
                 name, str(figures.n), _number(figures.ece), _number(figures.brier), _number(figures.log_loss)
             )

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from monai.networks.nets import UNet
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
 from torch import nn
 
 from shared.errors import ConfigError
@@ -29,7 +29,7 @@ def build(study: Study) -> nn.Module:
     """
     spec = study.model
     norm = ("INSTANCE", {"affine": True}) if spec.norm == "instance" else ("GROUP", {"num_groups": 1})
-    net = UNet(
+    net: nn.Module = UNet(
         spatial_dims=spec.dimensions,
         in_channels=1,
         out_channels=1 + len(study.task.classes),
@@ -88,7 +88,9 @@ class TrainedModel:
         """Write model.safetensors, study.yaml and calibration.json; each file appears whole or not at all."""
         folder.mkdir(parents=True, exist_ok=True)
         with write_atomically(folder / "model.safetensors") as path:
-            save_file(self.weights, path, metadata={"study": self.study.digest(), "weights": digest(self.weights)})
+            save_file(
+                self.weights, path, metadata={"study": self.study.digest(), "weights": digest(self.weights)}
+            )
         with write_atomically(folder / "study.yaml") as path:
             path.write_text(self.study.to_yaml(), encoding="utf-8")
         if self.priority is not None:
@@ -97,18 +99,32 @@ class TrainedModel:
 
     @classmethod
     def load(cls, folder: Path) -> "TrainedModel":
-        """Read a model folder; raise ConfigError when a file is missing, damaged or does not fit the study."""
+        """Read a model folder; raise ConfigError when a file is missing, damaged or of another study."""
         study = Study.load(folder / "study.yaml")
         path = folder / "model.safetensors"
         try:
-            weights = load_file(path)
+            weights, sealed = _read(path)
             set_weights(build(study), weights)
         except (OSError, SafetensorError, RuntimeError) as error:
             raise ConfigError(
-                f"{path} is not a model of {folder / 'study.yaml'}: {error}. Give the model/ folder of a finished run."
+                f"{path} is not a model of {folder / 'study.yaml'}: {error}. "
+                "Give the model/ folder of a finished run."
             ) from error
+        if sealed != digest(weights):
+            raise ConfigError(
+                f"{path} is damaged: its weights are not those that were written. Copy it again."
+            )
         calibration = folder / "calibration.json"
-        priority = None
-        if calibration.exists():
-            priority = CalibratedPriority.model_validate_json(calibration.read_text(encoding="utf-8"))
+        if not calibration.exists():
+            return cls(study, weights, None)
+        try:
+            priority = CalibratedPriority.model_validate_json(calibration.read_bytes())
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"{calibration} is damaged: {error}. Copy the model folder again.") from error
         return cls(study, weights, priority)
+
+
+def _read(path: Path) -> tuple[Weights, str | None]:
+    """Weights of a safetensors file and the digest it was sealed with."""
+    with safe_open(path, framework="numpy") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, (file.metadata() or {}).get("weights")  # noqa: SIM118

@@ -6,6 +6,6 @@ import numpy as np
 
 
 def generator(seed: int, *purpose: str | int) -> np.random.Generator:
-    """Generator for a purpose, such as (study seed, site, round); unequal purposes are independent."""
+    """Make the generator of a purpose, such as (study seed, site, round); unequal ones are independent."""
     key = hashlib.sha256(repr((seed, purpose)).encode()).digest()
     return np.random.default_rng(np.frombuffer(key, dtype=np.uint32))

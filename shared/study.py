@@ -20,7 +20,7 @@ NETWORK_FEATURES = ("finding_probability", "volume_ml", "finding_count")
 
 
 class Task(Config):
-    """What is segmented. Label 0 is background; class i of `classes` gathers the file values in `labels[i]`."""
+    """What is segmented. Label 0 is background; class i gathers the file values in `labels[i]`."""
 
     classes: tuple[Name, ...] = Field(min_length=1)
     labels: tuple[tuple[int, ...], ...] | None = Field(
@@ -37,6 +37,10 @@ class Task(Config):
     def _consistent(self) -> Self:
         if self.labels is not None and len(self.labels) != len(self.classes):
             raise ValueError(f"labels has {len(self.labels)} entries for {len(self.classes)} classes")
+        if len(set(self.classes)) != len(self.classes):
+            raise ValueError(f"each class may be named once, found {list(self.classes)}")
+        if not all(self.label_values):
+            raise ValueError(f"each class needs at least one label value, found {self.label_values}")
         values = [value for group in self.label_values for value in group]
         if any(value < 1 for value in values) or len(set(values)) != len(values):
             raise ValueError(f"label values must be distinct and at least 1, found {values}")
@@ -78,9 +82,7 @@ class Preprocessing(Config):
     slices: int | None = Field(
         default=None, ge=1, description="resample the last axis to this many slices for every patient"
     )
-    shape: Size | None = Field(
-        default=None, description="centre crop or zero pad to these common dimensions"
-    )
+    shape: Size | None = Field(default=None, description="centre crop or zero pad to these common dimensions")
 
 
 class Model(Config):
@@ -123,9 +125,7 @@ class Strategy(Config):
     tau: Positive = Field(default=1e-3, description="fedadam: adaptivity floor")
     quorum: int = Field(default=2, ge=1, description="sites that must contribute to a valid round")
     deadline_s: Positive = Field(default=3600.0, description="later replies of a round are not used")
-    max_update_norm: Positive = Field(
-        default=1e4, description="an update with a larger L2 norm is refused"
-    )
+    max_update_norm: Positive = Field(default=1e4, description="an update with a larger L2 norm is refused")
 
 
 class Privacy(Config):
@@ -264,9 +264,14 @@ class Study(Config):
         for key, size in sizes:
             checked = size[: self.model.dimensions]
             if any(side % stride for side in checked):
-                raise ValueError(f"{key} {list(size)} must be multiples of {stride} ({len(self.model.channels)} levels)")
+                raise ValueError(
+                    f"{key} {list(size)} must be multiples of {stride} ({len(self.model.channels)} levels)"
+                )
         if self.model.dimensions == 2 and self.training.window[2] != 1:
-            raise ValueError(f"a 2-D model trains on single slices: training.window must end in 1, found {self.training.window[2]}")
+            raise ValueError(
+                "a 2-D model trains on single slices: training.window must end in 1, "
+                f"found {self.training.window[2]}"
+            )
         if self.preprocessing.shape is not None and any(
             w > s for w, s in zip(self.training.window, self.preprocessing.shape, strict=True)
         ):

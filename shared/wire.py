@@ -16,6 +16,7 @@ from shared.errors import WireError
 
 WIRE_VERSION = 1
 
+NO_ARRAYS = "none"
 Scalar = bool | int | float | str
 Arrays = Mapping[str, np.ndarray]
 
@@ -32,7 +33,7 @@ class Spec:
 
 RECORDS: Mapping[str, Spec] = {
     # coordinator -> site
-    "enrol": Spec("join this run under this study", {"run": str, "study": str}, "none", False),
+    "enrol": Spec("join this run under this study", {"run": str, "study": str}, NO_ARRAYS, False),
     "train": Spec(
         "train from these weights", {"run": str, "study_digest": str, "round": int}, "weights", False
     ),
@@ -73,11 +74,11 @@ RECORDS: Mapping[str, Spec] = {
             "skipped": str,
             "patient_unit": str,
         },
-        "none",
+        NO_ARRAYS,
         True,
     ),
     "update": Spec(
-        "weight change after local training, how many patients it is over, the epsilon spent so far (-1: none claimed)",
+        "weight change after local training, over how many patients, the epsilon spent (-1: none claimed)",
         {"site": str, "round": int, "patients": int, "loss": float, "epsilon": float, "delta": float},
         "weight deltas, float32, names and shapes of the model",
         True,
@@ -103,13 +104,13 @@ RECORDS: Mapping[str, Spec] = {
     "finished": Spec(
         "the site has written its worklist and reports; how many scans they list",
         {"site": str, "patients": int, "seismometer": str},
-        "none",
+        NO_ARRAYS,
         True,
     ),
     "failure": Spec(
         "something failed or was refused at the site: a code and a count, never a text",
         {"site": str, "code": str, "cases": int},
-        "none",
+        NO_ARRAYS,
         True,
     ),
 }
@@ -133,6 +134,8 @@ class Record:
             if type(self.fields[name]) is not kind:
                 found = type(self.fields[name]).__name__
                 raise WireError(f"{self.kind}.{name} is {found}, expected {kind.__name__}")
+        if spec.arrays == NO_ARRAYS and self.arrays:
+            raise WireError(f"{self.kind} carries arrays {sorted(self.arrays)}, expected none")
         for name, array in self.arrays.items():
             if array.dtype.kind not in "fi":
                 raise WireError(f"{self.kind} array {name} is {array.dtype}, expected floats or integers")

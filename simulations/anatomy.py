@@ -29,7 +29,7 @@ from simulations.shapes import (
 Orientation = Literal["RAS", "LPS", "LAS", "PIR", "ASL"]
 
 TUMOUR_COUNTS = (0.45, 0.30, 0.15, 0.10)
-TUMOUR_RADIUS_MM = (3.0, 7.0)
+TUMOUR_RADIUS_MM = (3.4, 9.0)
 
 
 class SiteShift(Config):
@@ -51,16 +51,16 @@ class SiteShift(Config):
 
 
 SHIFTS: tuple[SiteShift, ...] = (
-    SiteShift(name="hospital-a", prevalence=0.6),
+    SiteShift(name="hospital-a", bias_field=0.06, prevalence=0.6, tumour_contrast=1.5),
     SiteShift(
         name="hospital-b",
         intensity_scale=90.0,
         gamma=1.6,
-        bias_field=0.12,
+        bias_field=0.08,
         noise=0.04,
         spacing_mm=(1.3, 1.3, 2.0),
         prevalence=0.75,
-        tumour_contrast=0.9,
+        tumour_contrast=1.3,
         orientation="LPS",
     ),
     SiteShift(
@@ -68,26 +68,27 @@ SHIFTS: tuple[SiteShift, ...] = (
         intensity_scale=1200.0,
         intensity_offset=-300.0,
         gamma=0.75,
+        bias_field=0.06,
         noise=0.02,
         spacing_mm=(1.7, 1.7, 1.5),
         prevalence=0.5,
-        tumour_contrast=-1.0,
+        tumour_contrast=1.6,
         orientation="PIR",
     ),
     SiteShift(
         name="hospital-d",
         intensity_scale=220.0,
         intensity_offset=50.0,
-        bias_field=0.2,
-        noise=0.06,
+        bias_field=0.1,
+        noise=0.05,
         spacing_mm=(1.4, 1.4, 1.4),
         field_of_view=0.7,
         prevalence=0.35,
-        tumour_contrast=-0.9,
+        tumour_contrast=1.4,
         orientation="LAS",
     ),
 )
-"""Four hospitals. Tumours are bright at the first two and dark at the others: no site alone sees both."""
+"""Four hospitals whose scanners differ so much that a network of one of them is unreliable at the others."""
 
 
 @dataclass(frozen=True)
@@ -169,22 +170,22 @@ def _paint_organs(
             bend_mm=float(rng.uniform(0, 4)),
         )
         inside = image > 0.6
-        paint(image, coverage(distance, edge=voxel_mm / radius_mm) * inside, float(rng.uniform(1.15, 1.35)))
+        paint(image, coverage(distance, edge=voxel_mm / radius_mm) * inside, float(rng.uniform(1.1, 1.25)))
 
 
 def _paint_distractors(
     rng: np.random.Generator, grid: Grid, image: Array, *, body: _Body, voxel_mm: float
 ) -> None:
-    """Few blobs on the body's surface, brighter than any tumour: a threshold alone would report them."""
-    for _ in range(rng.poisson(0.3)):
+    """Few blobs on the skin, as bright as a tumour: a threshold alone would report them."""
+    for _ in range(rng.poisson(0.25)):
         direction = rng.standard_normal(3)
         radii_mm = rng.uniform(2.0, 4.0, 3)
         distance = ellipsoid(
             grid,
-            centre_mm=body.centre_mm + body.radii_mm * direction / np.linalg.norm(direction),
+            centre_mm=body.centre_mm + 1.12 * body.radii_mm * direction / np.linalg.norm(direction),
             radii_mm=radii_mm,
         )
-        paint(image, coverage(distance, edge=voxel_mm / float(radii_mm.min())), float(rng.uniform(2.0, 2.4)))
+        paint(image, coverage(distance, edge=voxel_mm / float(radii_mm.min())), float(rng.uniform(1.4, 1.8)))
 
 
 def _paint_tumours(
@@ -207,7 +208,7 @@ def _paint_tumours(
         radii_mm = radius_mm * rng.uniform(0.8, 1.25, 3)
         distance = ellipsoid(grid, centre_mm=free[0], radii_mm=radii_mm, rotation=random_rotation(rng))
         distance *= 1 + np.float32(0.08) * smooth_noise(rng, grid.shape, scale_voxels=3)
-        share = coverage(distance, edge=voxel_mm / float(radii_mm.min()))
+        share = coverage(distance, edge=0.7 * voxel_mm / float(radii_mm.min()))
         contrast = np.float32(shift.tumour_contrast * rng.uniform(0.45, 0.7))
         image += share * contrast
         label[share > 0.5] = 1

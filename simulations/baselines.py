@@ -45,7 +45,8 @@ def compare(
     progress("baselines", 0, len(groups))
     with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(threads,)) as pool:
         jobs = {
-            pool.submit(_train_and_judge, name, group, data, study, start): name for name, group in groups.items()
+            pool.submit(_train_and_judge, name, group, data, study, start): name
+            for name, group in groups.items()
         }
         for job in as_completed(jobs):
             models[jobs[job]] = job.result()

@@ -9,6 +9,7 @@ import uuid
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from flwr.app import Context, Error, Message, RecordDict
 from flwr.app.user_config import UserConfigValue
@@ -20,6 +21,7 @@ from flwr.supercore.task_identity import TaskIdentity
 from client.app import SITES_VARIABLE
 
 RunConfig = Mapping[str, UserConfigValue]
+WAIT_S = 0.5  # as long as server.messages would sleep at most, so that it never sleeps past a reply
 CLIENT_APP_FAILED = 2  # flwr.common.constant.ErrorCode.CLIENT_APP_RAISED_EXCEPTION
 
 
@@ -85,10 +87,10 @@ class InlineGrid(Grid):
         return ids
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
-        """Take the replies that have arrived; waits a moment for the first."""
+        """Take the replies that have arrived; waits up to WAIT_S for the first."""
         wanted = set(message_ids)
         with self._lock:
-            self._lock.wait_for(lambda: not wanted.isdisjoint(self._replies), timeout=0.05)
+            self._lock.wait_for(lambda: not wanted.isdisjoint(self._replies), timeout=WAIT_S)
             return [self._replies.pop(i) for i in wanted & self._replies.keys()]
 
     def send_and_receive(
@@ -141,7 +143,7 @@ def run_ray(
 
     os.environ[SITES_VARIABLE] = ":".join(str(path.resolve()) for path in site_files)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    backend = {
+    backend: dict[str, dict[str, Any]] = {
         "init_args": {"num_cpus": workers * threads, "include_dashboard": False, "log_to_driver": False},
         "client_resources": {"num_cpus": threads, "num_gpus": 0.0},
     }
@@ -185,7 +187,7 @@ Engine = Callable[[ServerApp, ClientApp, Sequence[Path], RunConfig], None]
 
 
 def engine(name: str, *, workers: int, threads: int) -> Engine:
-    """The engine called `name`: inline or ray."""
+    """Look up the engine called `name`: inline or ray."""
     if name == "inline":
         return lambda server, client, files, config: run_inline(
             server, client, files, config=config, workers=workers

@@ -19,7 +19,7 @@ from shared.study import Term
 
 TERMS: tuple[Term, ...] = (
     Term(feature="finding_probability", label="finding"),
-    Term(feature="volume_ml", transform="log1p", scale=0.25, label="volume", unit="ml"),
+    Term(feature="volume_ml", transform="log1p", label="volume", unit="ml"),
     Term(feature="finding_count", label="findings"),
     Term(feature="age", centre=60, scale=10, unit="years"),
     Term(feature="prior_cancer", label="prior cancer"),
@@ -28,9 +28,9 @@ TERMS: tuple[Term, ...] = (
 )
 
 TRUE_COEFFICIENTS: dict[str, float] = {
-    "intercept": -3.5,
+    "intercept": -3.0,
     "finding_probability": 1.0,
-    "volume_ml": 0.6,
+    "volume_ml": 1.2,
     "finding_count": 0.3,
     "age": 0.3,
     "prior_cancer": 0.9,

@@ -1,6 +1,5 @@
 """One real data set dealt out to several sites, with a shift between them that real hospitals show."""
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +32,8 @@ def deal(source: Folder, data: Path, out: Path) -> dict[str, Path]:
     noise = generator(source.seed, "partition").normal(0, source.mixing, len(listed))
     order = np.argsort(ranks + noise, kind="stable")
     edges = np.rint(np.cumsum([0.0, *source.shares.values()]) * len(listed)).astype(int)
+    for link in out.glob("*/*/*"):
+        link.unlink()  # of an earlier deal, perhaps from another folder
     folders = {}
     for site, begin, end in zip(source.shares, edges[:-1], edges[1:], strict=True):
         folders[site] = out / site
@@ -58,5 +59,4 @@ def _link(item: Listed, folder: Path) -> None:
             continue
         target = folder / name / path.name
         target.parent.mkdir(parents=True, exist_ok=True)
-        if not target.is_symlink():
-            os.symlink(path.resolve(), target)
+        target.symlink_to(path.resolve())

@@ -65,7 +65,7 @@ class Scenario(Config):
     sites: Annotated[Phantoms | Folder, Field(discriminator="kind")]
     policy: Policy = Policy()
     baselines: tuple[Literal["local_only", "pooled_training"], ...] = ()
-    faults: dict[Name, Fault] = {}
+    faults: dict[Name, Fault] = Field(default={})
     workers: int = Field(default=2, ge=1, description="sites computing at the same time")
     threads_per_site: int = Field(default=1, ge=1)
     seismometer: bool = True
@@ -94,7 +94,7 @@ class Scenario(Config):
 
 
 def real_data(source: Folder, data: Path | None) -> Path:
-    """The folder a scenario's real scans lie in; raise ConfigError with what to give when it is not there."""
+    """Find the folder of a scenario's real scans; raise ConfigError with what to give when it is not there."""
     if data is not None:
         candidates = [data, data / source.folder]
     else:

@@ -5,6 +5,7 @@ import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import yaml
@@ -20,7 +21,7 @@ from shared.errors import ConfigError
 from shared.files import write_atomically
 from simulations.baselines import compare
 from simulations.damage import damage
-from simulations.engine import engine
+from simulations.engine import RunConfig, engine
 from simulations.faults import FaultyClientApp
 from simulations.outcomes import TERMS, TRUE_COEFFICIENTS
 from simulations.partition import deal
@@ -55,15 +56,18 @@ class Simulation:
 
     def _claim(self, *, resume: bool) -> None:
         marker = self.out / MARKER
+        if self.out.exists() and not self.out.is_dir():
+            raise ConfigError(f"{self.out} is a file, expected a folder. Choose another --out.")
         if self.out.exists() and any(self.out.iterdir()) and not marker.exists():
             raise ConfigError(f"{self.out} holds files that are not a Wardround run. Choose another --out.")
         if resume and not marker.exists():
             raise ConfigError(f"{self.out} holds no run to resume. Start it without --resume first.")
+        if resume:
+            return  # the marker keeps saying what the run was started with
         with write_atomically(marker) as path:
             path.write_text(self.scenario.to_yaml(), encoding="utf-8")
-        if not resume:
-            for stale in ("results.json", "report.html"):
-                (self.out / stale).unlink(missing_ok=True)
+        for stale in ("results.json", "report.html"):
+            (self.out / stale).unlink(missing_ok=True)
 
     # -- sites ----------------------------------------------------------------------------------------
 
@@ -93,17 +97,16 @@ class Simulation:
         folders, done = {}, 0
         for index, name in enumerate(self.scenario.names):
             hospital = source.hospitals[name]
-            key = f"{name}-{hospital.digest()[:8]}-{source.seed}-{'x'.join(map(str, source.shape))}"
+            key = f"{name}-{index}-{hospital.digest()[:8]}-{source.seed}-{'x'.join(map(str, source.shape))}"
             folders[name] = self.out / "data" / key
             if not folders[name].exists():
-                before = done
                 write_site(
                     folders[name],
                     PhantomSite(patients=hospital.patients, shift=hospital.shift, shape=source.shape),
                     seed=source.seed,
                     site_index=index,
                     workers=self.scenario.workers,
-                    progress=lambda n, before=before: progress("drawing phantoms", before + n, total),
+                    progress=partial(_drawing, progress, before=done, total=total),
                 )
                 damage(folders[name], hospital.damaged)
             done += hospital.patients
@@ -131,7 +134,7 @@ class Simulation:
             path.write_text(self.scenario.study.to_yaml(), encoding="utf-8")
         client = FaultyClientApp(client_app, self.scenario.faults) if self.scenario.faults else client_app
         run = engine(self.engine, workers=self.scenario.workers, threads=self.scenario.threads_per_site)
-        config = {
+        config: RunConfig = {
             "study": str(study_file.resolve()),
             "out": str(self.out.resolve()),
             "sites": len(sites),
@@ -187,6 +190,10 @@ class Simulation:
         return calibration.model_copy(update={"coefficients": coefficients})
 
 
+def _drawing(progress: Progress, done: int, *, before: int, total: int) -> None:
+    progress("drawing phantoms", before + done, total)
+
+
 def _skipped(site: Site) -> tuple[Skipped, ...]:
     path = site.work / "cache" / "skipped.csv"
     with path.open(encoding="utf-8", newline="") as file:
@@ -199,7 +206,10 @@ def _overlays(sites: dict[str, Path]) -> dict[str, list[Overlay]]:
         folder = path.parent / "overlays"
         if (folder / "captions.json").exists():
             captions = json.loads((folder / "captions.json").read_text(encoding="utf-8"))
-            found[name] = [Overlay((folder / file).read_bytes(), caption) for file, caption in captions.items()]
+            found[name] = [
+                Overlay(caption=caption, png=(folder / file).read_bytes())
+                for file, caption in captions.items()
+            ]
     return found
 
 

@@ -60,12 +60,13 @@ class _Grid:
         return _Grid(image, label, self.affine @ move)
 
     def placed(self, start: npt.NDArray[np.int64], shape: npt.NDArray[np.int64]) -> "_Grid":
-        """Cut out the box of `shape` voxels that begins at `start`, zero wherever it leaves the grid."""
+        """Cut out the box of `shape` voxels that begins at `start`; outside the grid the image is at its lowest, the label 0."""
         size = np.array(self.image.shape)
         low, high = np.maximum(start, 0), np.minimum(start + shape, size)
         inside = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
         margins = list(zip(low - start, start + shape - high, strict=True))
-        image = np.pad(self.image[inside], margins)
+        # Air goes on outside the scan; zero would be average tissue after a z-score.
+        image = np.pad(self.image[inside], margins, constant_values=float(self.image.min()))
         label = None if self.label is None else np.pad(self.label[inside], margins)
         move = np.eye(4)
         move[:3, 3] = start

@@ -32,6 +32,7 @@ class WindowSource(Sequence[Case]):
     def __init__(self, cases: Sequence[Case]) -> None:
         self._cases = tuple(cases)
         self._foreground: dict[int, npt.NDArray[np.integer]] = {}
+        self._lowest: dict[int, float] = {}
 
     def __len__(self) -> int:
         return len(self._cases)
@@ -47,6 +48,12 @@ class WindowSource(Sequence[Case]):
             small = self._cases[index][1].size <= np.iinfo(np.int32).max
             self._foreground[index] = thinned.astype(np.int32 if small else np.int64)
         return self._foreground[index]
+
+    def lowest(self, index: int) -> float:
+        """Find the lowest intensity of one case."""
+        if index not in self._lowest:
+            self._lowest[index] = float(self._cases[index][0].min())
+        return self._lowest[index]
 
     def draw(self, index: int, *, training: Training, rng: np.random.Generator) -> Case:
         """Draw one window of one case: image and label, of shape `training.window`, zero outside the case.
@@ -68,7 +75,8 @@ class WindowSource(Sequence[Case]):
         for begin, side, length in zip(start.tolist(), training.window, label.shape, strict=True):
             source.append(slice(max(begin, 0), min(begin + side, length)))
             target.append(slice(max(-begin, 0), min(length - begin, side)))
-        patch, mask = np.zeros(training.window, np.float32), np.zeros(training.window, np.uint8)
+        patch = np.full(training.window, self.lowest(index) if (free < 0).any() else 0, np.float32)
+        mask = np.zeros(training.window, np.uint8)
         patch[tuple(target)] = image[0][tuple(source)]
         mask[tuple(target)] = label[tuple(source)]
         if training.flip and rng.random() < 0.5:

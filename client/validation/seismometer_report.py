@@ -2,15 +2,16 @@
 
 The report is patient-derived (every step of the ROC curve is a patient) and stays at the site.
 
-    python -m client.validation.seismometer_report FOLDER OUTPUT [FOLDER OUTPUT ...]
+    python -m client.validation.seismometer_report WORKERS FOLDER OUTPUT [FOLDER OUTPUT ...]
 
-imports seismometer once and renders one folder after the other; it prints one line of JSON for each, null or
-the text of the error. A program calls `render_many`: seismometer keeps its data in singletons and matplotlib
-is not thread-safe, so reports are drawn in processes of their own and never in the caller's.
+imports seismometer once, which takes longer than a report, then forks a process for each. A program calls
+`render_many`, which does this: seismometer keeps its data in singletons and matplotlib is not thread-safe, so
+reports are drawn in processes of their own, forked from one that has no threads, and never in the caller's.
 """
 
 import contextlib
 import html
+import importlib
 import json
 import os
 import re
@@ -18,7 +19,6 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,11 @@ import pandas as pd
 
 from client.validation.seismometer_config import write_inputs
 from client.validation.seismometer_figures import sections
-from shared.errors import ConfigError, DataError, WardroundError
+from shared.errors import ConfigError, DataError
 
 __all__ = ["render", "render_many", "write_inputs"]
 
+_LONGEST_TEXT = 320  # characters; a line this short is written to a pipe in one piece, even as \\u escapes
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -87,12 +88,20 @@ def render_many(pairs: Sequence[tuple[Path, Path]], *, workers: int) -> list[str
     """
     if workers < 1:
         raise ConfigError(f"workers is {workers}, expected at least 1.")
-    shares = [pairs[start::workers] for start in range(min(workers, len(pairs)))]
-    results: list[str | None] = [None] * len(pairs)
-    with ThreadPoolExecutor(workers) as pool:
-        for start, share in enumerate(pool.map(_render_apart, shares)):
-            results[start::workers] = share
-    return results
+    if not pairs:
+        return []
+    python_path = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join(filter(None, python_path)),
+        "MPLBACKEND": "Agg",
+        "OMP_NUM_THREADS": "1",  # the workers share the cores already
+    }
+    command = [sys.executable, "-m", __name__, str(workers), *(str(path) for pair in pairs for path in pair)]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
+    answers: dict[int, str | None] = dict(map(json.loads, ended.stdout.splitlines()))
+    said = (ended.stderr.strip().splitlines() or ["nothing"])[-1]
+    lost = f"drawing ended with code {ended.returncode} before this report; it last said: {said}"
+    return [answers.get(index, lost) for index in range(len(pairs))]
 
 
 @contextlib.contextmanager
@@ -135,43 +144,46 @@ def _same_every_time(page: str) -> str:
     return page
 
 
-def _render_apart(pairs: Sequence[tuple[Path, Path]]) -> list[str | None]:
-    """Render one after the other in one process; should it die, only the report it was making is lost."""
-    paths = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join(filter(None, paths)),
-        "MPLBACKEND": "Agg",
-        "OMP_NUM_THREADS": "1",  # the workers share the cores already
-    }
-    results: list[str | None] = []
-    while rest := pairs[len(results) :]:
-        command = [sys.executable, "-m", __name__, *(str(path) for pair in rest for path in pair)]
-        ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
-        results += [json.loads(line) for line in ended.stdout.splitlines()]
-        if len(results) < len(pairs):
-            said = (ended.stderr.strip().splitlines() or ["nothing"])[-1]
-            results.append(f"the process drawing it ended with code {ended.returncode}; it last said: {said}")
-    return results
+def _attempt(folder: Path, output: Path) -> str | None:
+    """Render one report; None or the error's text."""
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            render(folder, output)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+def _attempt_all(pairs: Sequence[tuple[Path, Path]], workers: int) -> int:
+    """Fork a process per report, `workers` at a time; each prints one line of JSON, [index, text or null]."""
+    waiting, running, failed = list(enumerate(pairs)), dict[int, int](), False
+    while waiting or running:
+        while waiting and len(running) < workers:
+            index, pair = waiting.pop(0)
+            if (process := os.fork()) == 0:
+                text = _attempt(*pair)
+                os.write(1, (json.dumps([index, text and text[:_LONGEST_TEXT]]) + "\n").encode())
+                os._exit(DataError.exit_code if text else 0)
+            running[process] = index
+        process, status = os.wait()
+        failed |= status != 0
+        if os.WIFSIGNALED(status):
+            text = f"the process drawing it was ended by signal {os.WTERMSIG(status)}: is memory short?"
+            os.write(1, (json.dumps([running[process], text]) + "\n").encode())
+        del running[process]
+    return DataError.exit_code if failed else 0
 
 
 def _main(arguments: Sequence[str]) -> int:
-    if not arguments or len(arguments) % 2:
-        sys.stderr.write(f"usage: python -m {__spec__.name} FOLDER OUTPUT [FOLDER OUTPUT ...]\n")
+    workers, *paths = arguments or [""]
+    if not workers.isdigit() or int(workers) < 1 or not paths or len(paths) % 2:
+        sys.stderr.write(f"usage: python -m {__spec__.name} WORKERS FOLDER OUTPUT [FOLDER OUTPUT ...]\n")
         return ConfigError.exit_code
     # Nothing here checks IRIs, and building this grammar is a third of the time seismometer takes to import.
     sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
-    exit_code = 0
-    for folder, output in zip(arguments[::2], arguments[1::2], strict=True):
-        answer = None
-        try:
-            with contextlib.redirect_stdout(sys.stderr):
-                render(Path(folder), Path(output))
-        except Exception as error:
-            exit_code = error.exit_code if isinstance(error, WardroundError) else WardroundError.exit_code
-            answer = f"{type(error).__name__}: {error}"
-        sys.stdout.write(json.dumps(answer) + "\n")
-        sys.stdout.flush()
-    return exit_code
+    warnings.simplefilter("ignore")
+    importlib.import_module("seismometer")  # once, before the forks that share it
+    return _attempt_all(list(zip(map(Path, paths[::2]), map(Path, paths[1::2]), strict=True)), int(workers))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
+import json
 import re
+import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
@@ -13,6 +15,7 @@ from client.validation.seismometer_config import whole_percents
 from client.validation.seismometer_report import render_many, write_inputs
 from shared.errors import ConfigError, DataError
 
+ROOT = Path(seismometer_report.__file__).parents[2]
 THRESHOLDS = (0.29, 0.5)  # int(0.29 * 100) is 28
 
 
@@ -220,18 +223,34 @@ def test_the_page_loads_and_runs_nothing(sites: Sites) -> None:
         assert page.open_tables == 0
 
 
-def test_a_process_that_dies_costs_one_report_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fake = tmp_path / "python"
-    fake.write_text(
-        '#!/bin/sh\nshift 2\nwhile [ $# -gt 0 ]; do\n  [ "$1" = bad ] && { echo gone >&2; kill -9 $$; }\n'
-        "  echo null; shift 2\ndone\n"
+def test_a_process_that_dies_costs_one_report_only() -> None:
+    program = """
+import os, sys
+from pathlib import Path
+from client.validation import seismometer_report as report
+report._attempt = lambda folder, _: os.kill(os.getpid(), 9) if folder.name == "bad" else None
+sys.exit(report._attempt_all([(Path(name), Path(name)) for name in ("a", "bad", "b", "c", "bad")], 2))
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=False
     )
+    answers = dict(map(json.loads, ended.stdout.splitlines()))
+    assert {index for index, text in answers.items() if text is None} == {0, 2, 3}
+    assert "ended by signal 9" in answers[1]
+    assert "ended by signal 9" in answers[4]
+    assert ended.returncode == DataError.exit_code
+
+
+def test_what_python_said_is_kept_when_nothing_could_be_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = tmp_path / "python"
+    fake.write_text("#!/bin/sh\necho '[1, null]'\necho no such module >&2\nexit 7\n")
     fake.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(fake))
-    folders = ["a", "b", "bad", "c", "d", "e", "bad"]
-    errors = render_many([(Path(name), tmp_path / name) for name in folders], workers=2)
-    assert [folder for folder, error in zip(folders, errors, strict=True) if error] == ["bad", "bad"]
-    assert "gone" in str(errors[2])
+    first, second = render_many([(tmp_path, tmp_path)] * 2, workers=2)
+    assert first == "drawing ended with code 7 before this report; it last said: no such module"
+    assert second is None
 
 
 def test_no_sites_and_no_workers(tmp_path: Path) -> None:

@@ -1,0 +1,127 @@
+"""A hospital of phantoms on disk and the smallest study, for the tests of the hospital's side."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, RecordDict
+from flwr.supercore.task_identity import TaskIdentity
+
+from client.app import app
+from client.node import Node
+from client.site import Site
+from shared.priority import CalibratedPriority
+from shared.study import Study
+from shared.wire import WIRE_VERSION, Record, Scalar
+
+PATIENTS = 24
+SIDE = 16
+RUN = "run-1"
+
+Fields = dict[str, Scalar]
+Weights = dict[str, np.ndarray]
+
+
+def tiny_study(**changes: Any) -> Study:
+    """Whole scans of 16 x 16 x 16 through a network of two levels."""
+    values: dict[str, Any] = {
+        "name": "tiny",
+        "seed": 1,
+        "task": {"classes": ["tumour"]},
+        "preprocessing": {"crop_foreground": False, "shape": [SIDE, SIDE, SIDE]},
+        "model": {"channels": [4, 8]},
+        "training": {"rounds": 2, "window": [SIDE, SIDE, SIDE], "batch_size": 4},
+        "evaluation": {"validation_fraction": 0.3, "test_fraction": 0.3},
+        "priority": {
+            "urgent": {"outcome": "urgent"},
+            "terms": [
+                {"feature": "finding_probability"},
+                {"feature": "volume_ml", "transform": "log1p"},
+                {"feature": "age", "centre": 60, "scale": 10, "unit": "years"},
+            ],
+        },
+    }
+    return Study.parse({**values, **changes}, "tiny study")
+
+
+def site_at(data: Path, work: Path, **changes: Any) -> Site:
+    """A site over `data` whose reports are cheap."""
+    values: dict[str, Any] = {
+        "name": "north",
+        "data": data,
+        "patients": data / "patients.csv",
+        "work": work,
+        "seismometer": False,
+        "policy": {"minimum_patients": 2},
+    }
+    return Site.parse({**values, **changes}, "test site")
+
+
+def enrol(node: Node, study: Study) -> Record:
+    return node.enrol(Record("enrol", {"run": RUN, "study": study.model_dump_json()}))
+
+
+def train(node: Node, study: Study, weights: Weights, *, round_number: int = 1) -> Record:
+    fields: Fields = {"run": RUN, "study_digest": study.digest(), "round": round_number}
+    return node.train(Record("train", fields, weights))
+
+
+def evaluate(node: Node, study: Study, weights: Weights, split: str, *, final: bool) -> Record:
+    fields: Fields = {"study_digest": study.digest(), "round": 1, "split": split, "final": final}
+    return node.evaluate(Record("evaluate", fields, weights))
+
+
+def newton(study: Study, coefficients: list[float], *, split: str = "validation") -> Record:
+    fields: Fields = {"study_digest": study.digest(), "split": split, "site_index": 1, "sites": 3}
+    return Record("newton", fields, {"coefficients": np.array(coefficients)})
+
+
+def reliability(study: Study, coefficients: list[float], *, calibrated: bool) -> Record:
+    fields: Fields = {"study_digest": study.digest(), "split": "validation", "calibrated": calibrated}
+    return Record("reliability", fields, {"coefficients": np.array(coefficients)})
+
+
+def finish(node: Node, study: Study, weights: Weights, priority: CalibratedPriority | None) -> Record:
+    text = "" if priority is None else priority.model_dump_json()
+    return node.finish(Record("finish", {"study_digest": study.digest(), "calibration": text}, weights))
+
+
+def priority_of(study: Study, coefficients: dict[str, float]) -> CalibratedPriority:
+    """A calibration as the coordinator would send it."""
+    assert study.priority is not None
+    return CalibratedPriority(
+        terms=study.priority.terms,
+        coefficients=coefficients,
+        standard_errors=dict.fromkeys(coefficients, 0.1),
+        tiers=study.priority.tiers,
+        patients=40,
+        study=study.digest(),
+    )
+
+
+def message(
+    action: str,
+    kind: str,
+    fields: Fields,
+    arrays: Weights | None = None,
+    *,
+    version: int = WIRE_VERSION,
+) -> Message:
+    """An instruction as Flower hands it to the ClientApp."""
+    TaskIdentity.run_id = TaskIdentity.node_id = TaskIdentity.task_id = 1
+    content = RecordDict(
+        {
+            "fields": ConfigRecord({"version": version, "kind": kind, **fields}),
+            "arrays": ArrayRecord({name: Array(array) for name, array in (arrays or {}).items()}),
+        }
+    )
+    made = Message(content, 1, action)
+    made.metadata.__dict__["_message_id"] = "instruction-1"
+    return made
+
+
+def send(site: Site, instruction: Message) -> Message:
+    """The ClientApp's reply at `site`."""
+    path = site.work.parent / f"{site.name}.yaml"
+    path.write_text(site.to_yaml(), encoding="utf-8")
+    return app(instruction, Context(1, 1, {"site": str(path)}, RecordDict(), {}))

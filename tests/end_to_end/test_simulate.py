@@ -1,0 +1,109 @@
+"""`wardround simulate` as a user starts it: everything that the design promises is there."""
+
+import csv
+import json
+import math
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from client.audit import Audit
+from server.results import SCHEMA_FILE
+from shared.model import TrainedModel, digest
+from tests.end_to_end.conftest import TINY, FinishedRun, Forked, command
+
+SITES = ["east", "north", "south", "west"]
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_results_json_keeps_its_schema(finished: FinishedRun) -> None:
+    schema = json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))
+    written = json.loads((finished.out / "results.json").read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator(schema).validate(written)
+    assert sorted(written["sites"]) == SITES
+    assert [entry["round"] for entry in written["rounds"]] == [1, 2, 3]
+    assert {s["status"] for entry in written["rounds"] for s in entry["sites"].values()} == {"used"}
+    assert written["events"] == []
+    assert all(entry["validation"] is not None for entry in written["rounds"])
+
+
+def test_the_last_line_printed_is_the_report_and_it_loads_nothing(finished: FinishedRun) -> None:
+    report = Path(finished.ended.stdout.splitlines()[-1])
+    assert report == finished.out / "report.html"
+    text = report.read_text(encoding="utf-8")
+    assert "http://" not in text.replace("http://www.w3.org/", "")  # an SVG namespace is not loaded
+    assert "https://" not in text
+    assert all(site in text for site in SITES)
+    assert "mean Dice on test patients" in finished.ended.stdout
+
+
+def test_every_site_has_a_reading_order_whose_reasons_add_up(finished: FinishedRun) -> None:
+    for site in SITES:
+        folder = finished.out / "sites" / site
+        worklist = rows(folder / "worklist.csv")
+        probabilities = [float(row["probability"]) for row in worklist]
+        assert probabilities == sorted(probabilities, reverse=True)
+        predictions = {row["case"]: row for row in rows(folder / "predictions.csv")}
+        assert len(worklist) == finished.results.sites[site].patients.test
+        for row in worklist:
+            assert predictions[row["case"]]["split"] == "test"
+            terms = [float(row["intercept"]), *(float(v) for k, v in row.items() if k.startswith("because_"))]
+            assert 1 / (1 + math.exp(-math.fsum(terms))) == pytest.approx(float(row["probability"]), abs=1e-6)
+
+
+def test_every_sites_audit_log_is_whole(finished: FinishedRun) -> None:
+    for site in SITES:
+        path = finished.out / "sites" / site / "audit.jsonl"
+        assert Audit(path).verify() > 3
+        kinds = [json.loads(line).get("kind") for line in path.read_text().splitlines()]
+        assert kinds.count("update") == 3
+        assert kinds.count("finished") == 1
+
+
+def test_sites_and_coordinator_hold_the_same_model(finished: FinishedRun) -> None:
+    model = TrainedModel.load(finished.out / "model")
+    assert model.priority is not None
+    for site in SITES:
+        own = TrainedModel.load(finished.out / "sites" / site / "model")
+        assert digest(own.weights) == digest(model.weights)
+        assert own.priority == model.priority
+
+
+@pytest.mark.parametrize("site", SITES)
+def test_evaluate_gives_exactly_that_sites_figures_again(
+    site: str, finished: FinishedRun, forked: Forked
+) -> None:
+    (data,) = (finished.out / "data").glob(f"{site}-*")
+    arguments = ("evaluate", finished.out / "model", data, "--split", "test", "--json")
+    ended = command(*arguments) if site == "north" else forked(*arguments)
+    assert ended.code == 0, ended.stderr
+    found = json.loads(ended.stdout)
+    federated = finished.results.evaluation.federated
+    assert federated is not None
+    assert found["segmentation"] == federated.sites[site].model_dump(mode="json")
+
+
+def test_nothing_that_leaves_a_site_names_a_case(finished: FinishedRun) -> None:
+    for path in [finished.out / "results.json", *(finished.out / "checkpoints").iterdir()]:
+        assert b"phantom_" not in path.read_bytes()
+        assert b"patient_0" not in path.read_bytes()
+
+
+def test_baselines_are_judged_beside_the_federated_model(prepared: Path, forked: Forked) -> None:
+    ended = forked(
+        "simulate", TINY, "--out", prepared, "--quiet", "--set", "baselines=[local_only, pooled_training]"
+    )
+    assert ended.code == 0, ended.stderr
+    evaluation = FinishedRun(prepared, ended).results.evaluation
+    assert sorted(evaluation.local_only) == SITES
+    assert evaluation.pooled_training is not None
+    assert sorted(evaluation.pooled_training.sites) == SITES
+    assert evaluation.federated is not None
+    for site, model in evaluation.local_only.items():
+        assert model.own == model.sites[site]
+        assert model.own.scans == evaluation.federated.sites[site].scans

@@ -1,0 +1,224 @@
+"""Sites in memory: a Grid without threads whose nodes answer, or misbehave, exactly as a test says."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from flwr.app import Error, Message, RecordDict
+
+from client.gate import Released
+from client.messages import instruction_of, reply_to
+from server.federation import Federation
+from server.results import Results
+from server.run import Run, RunSettings
+from shared import __version__
+from shared.calibration import logistic_sums, with_site_intercept
+from shared.metrics import ScanResult, segmentation_sums
+from shared.reliability import reliability_sums
+from shared.study import Priority, Strategy, Study, Task, Term, Training, Urgent
+from shared.sums import FloatArray
+from shared.wire import Record
+from simulations.engine import InlineGrid
+
+Answer = Record | RecordDict | Error | None
+Act = Callable[["FakeSite", Record], Answer]
+
+STUDY = Study.model_validate(
+    {
+        "name": "fake",
+        "task": Task(classes=("tumour",)),
+        "model": {"channels": (2, 4), "residual_units": 0},
+        "training": Training(rounds=2, window=(8, 8, 8)),
+        "strategy": Strategy(quorum=2, deadline_s=0.3),
+        "priority": Priority(
+            urgent=Urgent(outcome="urgent"), terms=(Term(feature="a"), Term(feature="b")), ridge=1e-2
+        ),
+    }
+)
+
+
+@dataclass
+class FakeSite:
+    """One hospital: its rows for the priority fit, and what it does instead of the usual, by instruction."""
+
+    name: str
+    design: FloatArray
+    outcome: FloatArray
+    probability: FloatArray
+    instead: dict[str, Act] = field(default_factory=dict)
+    asked: list[Record] = field(default_factory=list)
+
+    @property
+    def patients(self) -> int:
+        """How many it enrols for training."""
+        return len(self.outcome)
+
+    def answer(self, record: Record) -> Answer:
+        """What goes back; None is silence."""
+        self.asked.append(record)
+        return self.instead.get(record.kind, usual)(self, record)
+
+
+def usual(site: FakeSite, record: Record) -> Answer:
+    """What a healthy site answers."""
+    if record.kind == "enrol":
+        return enrolment(site)
+    if record.kind == "train":
+        return update(site, record)
+    if record.kind == "evaluate":
+        return segmentation(site, record)
+    if record.kind == "newton":
+        return derivatives(site, record)
+    if record.kind == "reliability":
+        b = record.arrays["coefficients"]
+        p = 1 / (1 + np.exp(-(site.design @ b))) if record.fields["calibrated"] else site.probability
+        sums = reliability_sums(p, site.outcome, bins=10)
+        return Record("reliability_bins", {"site": site.name, "patients": site.patients}, sums.to_arrays())
+    return Record("finished", {"site": site.name, "patients": site.patients, "seismometer": "off"})
+
+
+def enrolment(site: FakeSite, /, **changes: Any) -> Record:
+    """Join, with some fields changed."""
+    fields: dict[str, Any] = {
+        "site": site.name,
+        "study_digest": STUDY.digest(),
+        "wardround": __version__,
+        "train": site.patients,
+        "validation": 5,
+        "test": 5,
+        "skipped": '{"unreadable": 2}',
+        "patient_unit": "patient",
+    }
+    return Record("enrolment", {**fields, **changes})
+
+
+def update(site: FakeSite, record: Record, /, value: float = 0.01, **changes: Any) -> Record:
+    """Change every weight by `value`, with some fields changed."""
+    fields: dict[str, Any] = {
+        "site": site.name,
+        "round": record.fields["round"],
+        "patients": site.patients,
+        "loss": 0.5,
+        "epsilon": -1.0,
+        "delta": -1.0,
+    }
+    arrays = {name: np.full(w.shape, value, dtype=np.float32) for name, w in record.arrays.items()}
+    return Record("update", {**fields, **changes}, arrays)
+
+
+def segmentation(site: FakeSite, record: Record) -> Record:
+    """Three scans: found, missed, rightly called clear."""
+    scans = [
+        scan(overlap=8, truth=10, called=True, score=0.9),
+        scan(overlap=0, truth=6, called=False, score=0.2),
+        scan(overlap=0, truth=0, called=False, score=0.1),
+    ]
+    sums = segmentation_sums(scans, bins=STUDY.evaluation.score_bins)
+    fields = {"site": site.name, "round": record.fields["round"], "patients": 3}
+    return Record("segmentation", fields, sums.to_arrays())
+
+
+def scan(*, overlap: int, truth: int, called: bool, score: float) -> ScanResult:
+    """One scored scan of one class, in voxels."""
+    predicted = 10 if called else 0
+    return ScanResult(np.array([overlap]), np.array([predicted]), np.array([truth]), called, truth > 0, score)
+
+
+def derivatives(site: FakeSite, record: Record) -> Record:
+    """As client.node does it."""
+    b = record.arrays["coefficients"]
+    design = site.design
+    if len(b) != design.shape[1]:
+        design = with_site_intercept(
+            design, site_index=record.integer("site_index"), sites=record.integer("sites")
+        )
+    sums = logistic_sums(design, site.outcome, b)
+    return Record("derivatives", {"site": site.name, "patients": site.patients}, sums.to_arrays())
+
+
+def failing(code: str) -> Act:
+    """A site that says that it could not."""
+    return lambda site, record: Record("failure", {"site": site.name, "code": code, "cases": 0})
+
+
+def silent(site: FakeSite, record: Record) -> Answer:
+    """Say nothing, for ever."""
+    return None
+
+
+def hospitals(*names: str, seed: int = 0, **instead: Mapping[str, Act]) -> list[FakeSite]:
+    """Unequal sites with correlated rows; `instead` is what some of them do, by name."""
+    rng = np.random.default_rng(seed)
+    sites = []
+    for number, name in enumerate(names):
+        patients = 30 + 11 * number
+        x = rng.normal(size=(patients, 2)) + 0.5 * number
+        truth = 1 / (1 + np.exp(-(-1 + x @ [1.1, -0.7])))
+        outcome = (rng.random(patients) < truth).astype(np.float64)
+        design = np.column_stack([np.ones(patients), x])
+        sites.append(FakeSite(name, design, outcome, rng.random(patients), dict(instead.get(name, {}))))
+    return sites
+
+
+class FakeGrid(InlineGrid):
+    """Computes each answer when it is pulled, at most `at_once` a pull; `repeats` sends each one twice."""
+
+    def __init__(self, sites: Iterable[FakeSite], *, at_once: int = 100, repeats: bool = False) -> None:
+        super().__init__(None, [], workers=1)  # type: ignore[arg-type]  # it has no node to run an app on
+        self.sites = dict(enumerate(sites, start=1))
+        self._at_once, self._repeats = at_once, repeats
+        self._pending: dict[str, Message] = {}
+        self.answered = 0
+
+    def get_node_ids(self) -> Iterable[int]:
+        return list(self.sites)
+
+    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
+        ids = []
+        for message in messages:
+            identity = f"message-{len(self._pending)}-{id(message)}"
+            message.metadata.__dict__["_message_id"] = identity
+            self._pending[identity] = message
+            ids.append(identity)
+        return ids
+
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+        found: list[Message] = []
+        for identity in [i for i in message_ids if i in self._pending][: self._at_once]:
+            message = self._pending.pop(identity)
+            answer = self.sites[message.metadata.dst_node_id].answer(instruction_of(message))
+            if answer is not None:
+                self.answered += 1
+                found += [_reply(answer, message)] * (2 if self._repeats else 1)
+        return found
+
+
+def _reply(answer: Record | RecordDict | Error, message: Message) -> Message:
+    if isinstance(answer, Record):
+        return reply_to(message, Released(answer))
+    if isinstance(answer, Error):
+        return Message(answer, reply_to=message)
+    return Message(answer, reply_to=message)
+
+
+def enrolled(sites: Iterable[FakeSite], study: Study = STUDY) -> Federation:
+    """A federation of these sites."""
+    grid = FakeGrid(sites)
+    federation = Federation(grid, study)
+    federation.enrol(run="run", expected=len(grid.sites))
+    return federation
+
+
+def run(
+    sites: list[FakeSite],
+    out: Path,
+    *,
+    study: Study = STUDY,
+    resume: bool = False,
+    repeats: bool = False,
+) -> Results:
+    """A whole run over these sites."""
+    settings = RunSettings(study, out, engine="fake", expected_sites=len(sites), resume=resume)
+    return Run(FakeGrid(sites, repeats=repeats), settings).execute()

@@ -1,0 +1,79 @@
+"""Federated figures of a model: per site, pooled, worst and spread, from sums alone."""
+
+import numpy as np
+import pytest
+
+from server.evaluation import evaluate, judged
+from server.results import SegmentationFigures
+from shared.metrics import finish_segmentation, segmentation_sums
+from shared.model import initial_weights
+from shared.sums import Sums
+from shared.wire import Record
+from tests.server.fake_sites import STUDY, Act, FakeSite, enrolled, failing, hospitals, scan, segmentation
+
+GOOD = [scan(overlap=8, truth=10, called=True, score=0.9), scan(overlap=0, truth=0, called=False, score=0.1)]
+POOR = [scan(overlap=2, truth=10, called=True, score=0.4), scan(overlap=0, truth=4, called=False, score=0.3)]
+BINS = STUDY.evaluation.score_bins
+
+
+def test_pooled_figures_are_those_of_all_scans_together_and_the_worst_site_is_named() -> None:
+    found = judged(
+        {"east": segmentation_sums(GOOD, bins=BINS), "west": segmentation_sums(POOR, bins=BINS)}, STUDY
+    )
+    together = finish_segmentation(segmentation_sums(GOOD + POOR, bins=BINS), STUDY.task.classes)
+    assert found.pooled == SegmentationFigures.model_validate(together)
+    dice = {site: figures.dice for site, figures in found.sites.items()}
+    assert dice["east"] == pytest.approx((0.8 + 1) / 2)
+    assert (found.worst.site, found.worst.dice) == ("west", dice["west"])
+    assert (found.spread.min, found.spread.max) == (dice["west"], dice["east"])
+
+
+def test_sites_without_a_scan_have_no_dice_and_there_is_no_worst_one() -> None:
+    one = segmentation_sums(GOOD[:1], bins=BINS)
+    nothing = Sums({name: np.zeros_like(array) for name, array in one.values.items()})
+    found = judged({"east": nothing}, STUDY)
+    assert found.pooled.scans == 0
+    assert found.sites["east"].dice is None
+    assert (found.worst.site, found.worst.dice, found.spread.min) == (None, None, None)
+
+
+@pytest.mark.parametrize("final", [False, True])
+def test_every_site_is_asked_for_the_split_and_told_whether_it_is_the_end(final: bool) -> None:
+    sites = hospitals("north", "east")
+    federation = enrolled(sites)
+    weights = initial_weights(STUDY)
+    found = evaluate(federation, weights, round_number=4, split="test", final=final)
+    assert found is not None
+    assert set(found.sites) == {"north", "east"}
+    for site in sites:
+        fields = site.asked[-1].fields
+        assert (fields["round"], fields["split"], fields["final"]) == (4, "test", final)
+        assert set(site.asked[-1].arrays) == set(weights)
+
+
+def test_without_any_answer_there_are_no_figures() -> None:
+    broken: dict[str, Act] = {"evaluate": failing("policy.minimum_patients")}
+    federation = enrolled(hospitals("north", "east", north=broken, east=broken))
+    assert evaluate(federation, {}, round_number=1, split="validation", final=False) is None
+    assert {(e.phase, e.status, e.round) for e in federation.events} == {("validation", "refused", 1)}
+
+
+@pytest.mark.parametrize("spoil", ["negative", "not finite", "another name", "another shape"])
+def test_a_sum_that_cannot_be_added_is_refused(spoil: str) -> None:
+    def spoiled(site: FakeSite, record: Record) -> Record:
+        answer = segmentation(site, record)
+        kind = "f" if spoil == "not finite" else "i"
+        name, array = next((n, a) for n, a in answer.arrays.items() if a.dtype.kind == kind)
+        arrays = {
+            "negative": {**answer.arrays, name: np.asarray(array - 100)},
+            "not finite": {**answer.arrays, name: np.asarray(array * np.nan)},
+            "another name": {**answer.arrays, "more": array},
+            "another shape": {**answer.arrays, name: np.zeros((7, 7), array.dtype)},
+        }[spoil]
+        return Record("segmentation", answer.fields, arrays)
+
+    federation = enrolled(hospitals("north", "east", "south", south={"evaluate": spoiled}))
+    found = evaluate(federation, {}, round_number=1, split="validation", final=False)
+    assert found is not None
+    assert set(found.sites) == {"north", "east"}
+    assert [(e.site, e.status, e.reason) for e in federation.events] == [("south", "refused", "wire")]

@@ -1,0 +1,61 @@
+"""The tables a terminal shows say what results.json says."""
+
+import io
+
+from rich.console import Console
+from rich.table import Table
+
+from server.summary import evaluation_table, summary_table
+from shared.metrics import finish_segmentation, segmentation_sums
+from tests.server.fake_sites import scan
+from tests.server.sample_results import minimal_results, rich_results
+
+
+def text(table: Table) -> str:
+    console = Console(file=io.StringIO(), width=200)
+    console.print(table)
+    return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
+
+
+def test_the_federated_model_stands_beside_every_baseline_and_every_site() -> None:
+    results = rich_results()
+    models, calibration = (text(table) for table in summary_table(results))
+    federated = results.evaluation.federated
+    assert federated is not None
+    assert f"{federated.pooled.dice:.3f}" in models
+    for site in results.sites:
+        assert f"{site} alone" in models
+        assert f"{federated.sites[site].dice:.3f}" in models
+    assert "all scans pooled" in models
+    assert results.calibration is not None
+    for figures in (results.calibration.before, results.calibration.after):
+        assert f"{figures.ece:.3f}" in calibration
+
+
+def test_a_run_without_figures_has_no_table() -> None:
+    results = minimal_results()
+    bare = results.model_copy(
+        update={
+            "evaluation": type(results.evaluation)(),
+            "calibration": None,
+        }
+    )
+    assert list(summary_table(bare)) == []
+
+
+def test_an_undefined_figure_is_called_so_and_never_zero() -> None:
+    clear = finish_segmentation(
+        segmentation_sums([scan(overlap=0, truth=0, called=False, score=0.1)], bins=10), ["tumour"]
+    )
+    shown = text(
+        evaluation_table(
+            {"segmentation": clear, "calibration": None, "skipped": {"unreadable": 3}, "split": "test"}
+        )
+    )
+    assert "1 scans (split: test)" in shown
+    lines = {
+        line.split("│")[1].strip(): line.split("│")[2].strip() for line in shown.splitlines() if "│" in line
+    }
+    assert lines["sensitivity"] == lines["auroc"] == "not defined"
+    assert lines["specificity"] == "1.000"
+    assert lines["skipped: unreadable"] == "3"

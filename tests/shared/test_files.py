@@ -1,0 +1,66 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from shared.files import write_atomically
+
+
+def test_the_file_and_its_folders_appear_when_all_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b" / "c.txt"
+    with write_atomically(path) as temporary:
+        temporary.write_text("whole")
+        assert not path.exists()
+        assert temporary.parent == path.parent  # a rename across file systems would be a copy
+    assert path.read_text() == "whole"
+    assert [p.name for p in path.parent.iterdir()] == ["c.txt"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_after_an_exception_the_old_content_stays_and_nothing_else(
+    tmp_path: Path, error: type[BaseException]
+) -> None:
+    path = tmp_path / "c.txt"
+    path.write_text("old")
+    with pytest.raises(error), write_atomically(path) as temporary:  # noqa: PT012 - the block is what is tested
+        temporary.write_text("ha")
+        raise error
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["c.txt"]
+
+
+def test_a_failing_rename_leaves_the_old_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "c.txt"
+    path.write_text("old")
+
+    def fail(source: Path, target: Path) -> Path:
+        raise OSError("disk gone")
+
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(OSError, match="disk gone"), write_atomically(path) as temporary:
+        temporary.write_text("new")
+    assert [p.read_text() for p in tmp_path.iterdir()] == ["old"]
+
+
+def test_content_is_on_the_disk_before_the_rename_and_the_folder_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "c.txt"
+    seen: list[tuple[str, bool]] = []
+
+    def synced(handle: int) -> None:
+        seen.append((Path(f"/proc/self/fd/{handle}").readlink().name, path.exists()))
+
+    monkeypatch.setattr(os, "fsync", synced)
+    with write_atomically(path) as temporary:
+        temporary.write_text("new")
+    assert seen == [(temporary.name, False), (tmp_path.name, True)]
+
+
+def test_two_writers_never_share_a_temporary(tmp_path: Path) -> None:
+    path = tmp_path / "c.txt"
+    with write_atomically(path) as one, write_atomically(path) as other:
+        assert one != other
+        one.write_text("one")
+        other.write_text("other")
+    assert path.read_text() == "one"  # the last to finish
