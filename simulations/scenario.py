@@ -94,7 +94,7 @@ class Scenario(Config):
 
 
 def real_data(source: Folder, data: Path | None) -> Path:
-    """Find the folder of a scenario's real scans; raise ConfigError with what to give when it is not there."""
+    """Find the folder of a scenario's real scans; ConfigError says what to give if there is none."""
     if data is not None:
         candidates = [data, data / source.folder]
     else:

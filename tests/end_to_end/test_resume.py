@@ -38,13 +38,13 @@ def killed_and_resumed(forked: Forked, out: Path, phase: str, *settings: str) ->
 @pytest.mark.parametrize("phase", PHASES)
 def test_a_run_killed(phase: str, finished: FinishedRun, prepared: Path, forked: Forked) -> None:
     run = killed_and_resumed(forked, prepared, phase)
-    assert weights(run.out) == weights(finished.out)
     found, expected = run.results, finished.results
+    assert found.events == ()  # first, because a site that was not used explains every other difference
     assert [entry.round for entry in found.rounds] == [1, 2, 3]
     assert [entry.validation for entry in found.rounds] == [entry.validation for entry in expected.rounds]
     assert found.evaluation == expected.evaluation
     assert found.calibration == expected.calibration
-    assert found.events == ()
+    assert weights(run.out) == weights(finished.out)
     assert (run.out / "report.html").exists()
 
 
@@ -61,6 +61,7 @@ def test_fedadams_moments_survive_a_kill(
     assert weights(run.out) == weights(never)
 
 
+@pytest.mark.slow
 def test_a_private_run_keeps_its_promise_and_a_repeated_round_costs_nothing_twice(
     prepared: Path, forked: Forked
 ) -> None:

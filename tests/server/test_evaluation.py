@@ -77,3 +77,15 @@ def test_a_sum_that_cannot_be_added_is_refused(spoil: str) -> None:
     assert found is not None
     assert set(found.sites) == {"north", "east"}
     assert [(e.site, e.status, e.reason) for e in federation.events] == [("south", "refused", "wire")]
+
+
+def test_sums_under_another_sites_name_are_refused() -> None:
+    def impostor(site: FakeSite, record: Record) -> Record:
+        answer = segmentation(site, record)
+        return Record("segmentation", {**answer.fields, "site": "north"}, answer.arrays)
+
+    federation = enrolled(hospitals("north", "east", "south", south={"evaluate": impostor}))
+    found = evaluate(federation, {}, round_number=1, split="validation", final=False)
+    assert found is not None
+    assert set(found.sites) == {"north", "east"}
+    assert [(e.site, e.status, e.reason) for e in federation.events] == [("south", "refused", "site")]

@@ -1,0 +1,52 @@
+# Every target sets up what it needs in .venv by itself; nothing has to be activated.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+SOURCES := wardround.py shared client server simulations tests
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint bench clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.run ## four simulated hospitals train one model; ends with a table and the path of the report
+	$(BIN)/wardround simulate simulations/quickstart.yaml --out runs/quickstart
+
+test: $(VENV)/.dev ## all tests; ARGS="-k gate" narrows them
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.dev ## style, types and the direction of imports
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.run ## compare with plain MONAI and with Flower's own simulation
+	$(BIN)/python -m simulations.benchmarks $(ARGS)
+
+clean: ## remove the environment and all caches; runs/ stays
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find $(SOURCES) -name __pycache__ -prune -exec rm -rf {} +
+
+$(VENV)/.run: $(VENV)/.made pyproject.toml constraints.txt
+	@echo "Installing into $(VENV): a few minutes, once."
+	$(PIP) install --constraint constraints.txt torch
+	$(PIP) install --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run
+	$(PIP) install --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2> /dev/null || { \
+	  echo "make: Wardround needs Python 3.11, 3.12 or 3.13; $(PYTHON) is '$$($(PYTHON) --version 2>&1 | head -n 1)'." \
+	    "Name another one: make PYTHON=python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2> /dev/null || { \
+	  echo "make: $(PYTHON) cannot make an environment with pip: its venv or ensurepip module is missing." \
+	    "On Debian and Ubuntu install the package python3-venv." >&2; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	@touch $@

@@ -1,0 +1,1 @@
+"""How fast Wardround is beside what it is built on, measured in one interleaved run (`make bench`)."""

@@ -1,0 +1,90 @@
+"""`python -m simulations.benchmarks`: measure every comparison in one run and print it."""
+
+import os
+
+# Set before Flower is imported anywhere: nothing about a run is reported to anybody.
+os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
+
+import json
+import tempfile
+import warnings
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from server.run import versions
+from simulations.benchmarks import payload, preparation, rounds, throughput
+from simulations.benchmarks.comparison import Comparison, table
+from simulations.benchmarks.workload import Size, Workload, one_thread
+from simulations.engine import engine
+from simulations.simulate import quiet_libraries
+
+WORKERS = 2
+ROUNDS = rounds.Size(sites=4, patients_per_site=20, rounds=6, repeats=2, channels=(16, 32, 64))
+QUICK_ROUNDS = rounds.Size(sites=2, patients_per_site=10, rounds=2, repeats=1, channels=(4, 8))
+TRAINING = Size(cases=32, shape=(48, 48, 32), epochs=2, repeats=5, preparations=3)
+QUICK_TRAINING = Size(cases=4, shape=(40, 40, 24), epochs=1, repeats=2, preparations=1)
+
+
+class Part(StrEnum):
+    """What can be measured on its own."""
+
+    rounds = "rounds"
+    throughput = "throughput"
+    payload = "payload"
+
+
+def main(
+    quick: Annotated[
+        bool, typer.Option("--quick", help="The smallest sizes: a check, not a result.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
+    only: Annotated[list[Part] | None, typer.Option(help="Measure only this part. Repeatable.")] = None,
+) -> None:
+    """Measure Wardround beside Flower's Ray backend, a MONAI loop and Flower's FedAvg, alternately."""
+    warnings.simplefilter("ignore")  # a user cannot act on a library's deprecation
+    quiet_libraries()
+    console, progress = Console(), Console(stderr=True)
+    measures: dict[Part, Callable[[bool, Path], tuple[Comparison, ...]]] = {
+        Part.payload: lambda _, folder: payload.measure(folder),
+        Part.throughput: _throughput,
+        Part.rounds: _rounds,
+    }
+    found: dict[str, tuple[Comparison, ...]] = {}
+    for part in only or list(measures):
+        with progress.status(f"measuring {part}"), tempfile.TemporaryDirectory() as folder:
+            found[part.value] = measures[part](quick, Path(folder))
+    machine = {"cores": os.cpu_count(), "load_average": os.getloadavg()[0], "quick": quick, **versions()}
+    if as_json:
+        parts = {part: [c.as_json() for c in comparisons] for part, comparisons in found.items()}
+        print(json.dumps({"machine": machine, "parts": parts}, indent=1))  # noqa: T201 - for programs
+        return
+    for name, comparisons in found.items():
+        console.print(table(name, comparisons))
+        for comparison in comparisons:
+            console.print(f"- {comparison.measure}: {comparison.note}", style="dim", highlight=False)
+        console.print()
+    console.print(f"measured on {machine}", style="dim", highlight=False)
+
+
+def _rounds(quick: bool, folder: Path) -> tuple[Comparison, ...]:
+    engines = {
+        "inline": engine("inline", workers=WORKERS, threads=1),
+        "Flower's Ray backend": engine("ray", workers=WORKERS, threads=1),
+    }
+    return rounds.measure(QUICK_ROUNDS if quick else ROUNDS, engines, folder)
+
+
+def _throughput(quick: bool, folder: Path) -> tuple[Comparison, ...]:
+    size = QUICK_TRAINING if quick else TRAINING
+    work = Workload.write(size, folder / "hospital")
+    with one_thread():
+        return *preparation.measure(work, size, folder), *throughput.measure(work, size, folder)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,146 @@
+"""Bytes of one round at one site, as they are put on the wire: Wardround's run beside Flower's FedAvg."""
+
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+
+from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
+from flwr.common.serde import recorddict_to_proto
+from flwr.serverapp.strategy import FedAvg
+
+from client.app import app as client_app
+from server.app import app as server_app
+from server.messages import ACTIONS
+from shared.errors import FederationError
+from shared.files import write_atomically
+from shared.model import build, initial_weights, set_weights
+from shared.study import Study
+from simulations.benchmarks.comparison import Comparison
+from simulations.benchmarks.hospitals import prepared_sites, quickstart_study
+from simulations.engine import InlineGrid, RunConfig, run_inline
+
+TRAIN, EVALUATE = "train", "evaluate"
+OURS = "Wardround"
+FLOWER = "Flower FedAvg"
+
+
+class Scales(ClientApp):
+    """An app that weighs what goes in and what comes out: Flower's own serialisation of both, in bytes."""
+
+    def __init__(self, app: ClientApp) -> None:
+        super().__init__()
+        self._app = app
+        self.bytes_down: dict[str, list[int]] = defaultdict(list)
+        self.bytes_up: dict[str, list[int]] = defaultdict(list)
+
+    def __call__(self, message: Message, context: Context) -> Message:
+        """Answer `message` as the app would."""
+        reply = self._app(message, context)
+        kind = message.metadata.message_type
+        self.bytes_down[kind].append(recorddict_to_proto(message.content).ByteSize())
+        self.bytes_up[kind].append(recorddict_to_proto(reply.content).ByteSize())
+        return reply
+
+
+class _WaitingGrid(InlineGrid):
+    """The inline grid with the one call that Flower's own strategies make."""
+
+    def send_and_receive(
+        self, messages: Iterable[Message], *, timeout: float | None = None
+    ) -> Iterable[Message]:
+        """Wait for every reply; raise FederationError when `timeout` seconds have passed."""
+        waiting = set(self.push_messages(messages))
+        deadline = time.monotonic() + (timeout or float("inf"))
+        replies: list[Message] = []
+        while waiting:
+            if time.monotonic() > deadline:
+                raise FederationError(f"{len(waiting)} replies did not come within {timeout} s.")
+            for reply in self.pull_messages(waiting):
+                waiting.remove(reply.metadata.reply_to_message_id)
+                replies.append(reply)
+        return replies
+
+
+def measure(folder: Path) -> tuple[Comparison, ...]:
+    """Send the quickstart's weights through one round of one site, with our apps and with Flower's FedAvg."""
+    study = quickstart_study(
+        training={"rounds": 1, "local_epochs": 1},
+        strategy={"quorum": 1},
+        evaluation={"validation_fraction": 0.2, "test_fraction": 0.2},
+    )
+    ours, flower = _wardround(study, folder), _fedavg(study)
+    parameters = sum(p.numel() for p in build(study).parameters())
+    note = (
+        f"one site, one round, the quickstart's U-Net of {parameters:,} float32 parameters, serialised by "
+        f"Flower ({parameters * 4:,} bytes are the parameters themselves)"
+    )
+    sent = (
+        ("down, training instruction", ours.bytes_down[ACTIONS["train"]], flower.bytes_down[TRAIN]),
+        ("up, update", ours.bytes_up[ACTIONS["train"]], flower.bytes_up[TRAIN]),
+        ("down, weights to validate", ours.bytes_down[ACTIONS["evaluate"]], flower.bytes_down[EVALUATE]),
+        ("up, validation", ours.bytes_up[ACTIONS["evaluate"]], flower.bytes_up[EVALUATE]),
+    )
+    rows = [(measure, first[0], second[0]) for measure, first, second in sent]
+    rows.append(("whole round, both ways", sum(row[1] for row in rows), sum(row[2] for row in rows)))
+    extra = "; FedAvg's validation is a loss and a count, Wardround's the sums that give the pooled figures"
+    return tuple(
+        Comparison(
+            measure=name,
+            unit="bytes",
+            better="lower",
+            samples={OURS: (float(own),), FLOWER: (float(other),)},
+            note=note + (extra if "validation" in name or "whole" in name else ""),
+        )
+        for name, own, other in rows
+    )
+
+
+def _wardround(study: Study, folder: Path) -> Scales:
+    shape = study.preprocessing.shape or study.training.window
+    files = prepared_sites(folder, study, sites=1, patients_per_site=12, shape=shape)
+    study_file = folder / "study.yaml"
+    with write_atomically(study_file) as draft:
+        draft.write_text(study.to_yaml(), encoding="utf-8")
+    scales = Scales(client_app)
+    config: RunConfig = {
+        "study": str(study_file.resolve()),
+        "out": str((folder / "run").resolve()),
+        "sites": 1,
+        "engine": "inline",
+        "resume": False,
+        "start": "",
+    }
+    run_inline(server_app, scales, files, config=config, workers=1)
+    return scales
+
+
+def _fedavg(study: Study) -> Scales:
+    app = ClientApp()
+    metrics = MetricRecord({"loss": 1.0, "num-examples": 1})  # as in Flower's templates
+
+    @app.train()
+    def train(message: Message, _: Context) -> Message:
+        state = message.content.array_records["arrays"].to_torch_state_dict()
+        return Message(RecordDict({"arrays": ArrayRecord(state), "metrics": metrics}), reply_to=message)
+
+    @app.evaluate()
+    def evaluate(message: Message, _: Context) -> Message:
+        return Message(RecordDict({"metrics": metrics}), reply_to=message)
+
+    scales = Scales(app)
+    grid = _WaitingGrid(scales, [Path("no-site.yaml")], workers=1)
+    log = logging.getLogger("flwr")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        net = build(study)
+        set_weights(net, initial_weights(study))
+        strategy = FedAvg(min_train_nodes=1, min_evaluate_nodes=1, min_available_nodes=1)
+        strategy.start(grid, ArrayRecord(net.state_dict()), num_rounds=1)
+    finally:
+        log.setLevel(level)
+        grid.close()
+    return scales
