@@ -3,7 +3,6 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-SOURCES := wardround.py shared client server simulations tests
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -19,8 +18,8 @@ test: $(VENV)/.dev ## all tests; ARGS="-k gate" narrows them
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: $(VENV)/.dev ## style, types and the direction of imports
-	$(BIN)/ruff check $(SOURCES)
-	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
@@ -29,7 +28,8 @@ bench: $(VENV)/.run ## compare with plain MONAI and with Flower's own simulation
 
 clean: ## remove the environment and all caches; runs/ stays
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
-	find $(SOURCES) -name __pycache__ -prune -exec rm -rf {} +
+	find shared client server simulations tests -name __pycache__ -prune -exec rm -rf {} +
+	rm -rf __pycache__
 
 $(VENV)/.run: $(VENV)/.made pyproject.toml constraints.txt
 	@echo "Installing into $(VENV): a few minutes, once."

@@ -18,15 +18,14 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from shared import __version__
 from shared.errors import WardroundError
 
 app = typer.Typer(
     name="wardround",
-    help="Train one tumour-segmentation U-Net across hospitals that never share a scan, and get a calibrated, "
-    "explained reading order.\n\nResearch use, not a medical device.\n\n"
+    help="Train one tumour-segmentation U-Net across hospitals that never share a scan, and get a "
+    "calibrated, explained reading order.\n\nResearch use, not a medical device.\n\n"
     "Exit codes: 0 done; 2 a file or option is wrong; 3 the data cannot be used; 4 a site's policy refuses; "
     "5 the federation cannot go on; 1 anything else.",
     no_args_is_help=True,
@@ -67,7 +66,9 @@ def simulate(
     engine: Annotated[
         EngineName, typer.Option(help="inline: in this process. ray: Flower's simulation runtime.")
     ] = EngineName.inline,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in --out.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the last checkpoint in --out.")
+    ] = False,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", help="Override a scenario key: --set study.training.rounds=3. Repeatable."),
@@ -103,7 +104,7 @@ def phantoms(
     workers: Annotated[int, typer.Option(min=1, help="Processes that draw.")] = 2,
     quiet: Quiet = False,
 ) -> None:
-    """Draw synthetic hospitals: NIfTI scans with tumours, labels, histories and outcomes of known probability."""
+    """Draw synthetic hospitals: NIfTI scans, labels, histories, and outcomes of known probability."""
     from simulations.phantoms import write_dataset
 
     total = sites * patients
@@ -124,13 +125,17 @@ def phantoms(
 @app.command()
 def evaluate(
     model_dir: Annotated[Path, typer.Argument(help="The model/ folder of a finished run.")],
-    data_dir: Annotated[Path, typer.Argument(help="Labelled scans: Decathlon layout, or images/ and labels/.")],
+    data_dir: Annotated[
+        Path, typer.Argument(help="Labelled scans: Decathlon layout, or images/ and labels/.")
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
     split: Annotated[
         SplitName, typer.Option(help="Only the cases that the study's hash puts into this split.")
     ] = SplitName.all,
     layout: Annotated[str | None, typer.Option(help="Data set layout. Default: recognised.")] = None,
-    patients: Annotated[Path | None, typer.Option(help="Patients table. Default: DATA_DIR/patients.csv.")] = None,
+    patients: Annotated[
+        Path | None, typer.Option(help="Patients table. Default: DATA_DIR/patients.csv.")
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Judge an exported model on labelled scans: Dice, sensitivity, specificity, AUROC, calibration."""

@@ -1,15 +1,12 @@
 """What one hospital does when the coordinator asks: one method an instruction, a record out of each.
 
-Nothing is kept in memory between messages, because Flower may start a new process for each: the prepared
-data, the study and the scans' features lie in the site's own work folder.
+What has to last from one message to the next is in client/kept.py.
 """
 
 import hashlib
 import json
-import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import cast, get_args
 
@@ -21,6 +18,7 @@ from client.data import cache
 from client.data.cache import CachedCase, SiteData
 from client.data.split import Split
 from client.gate import Gate
+from client.kept import Kept, ScanRow, site_log
 from client.ledger import Ledger
 from client.private_training import train_privately
 from client.reports import write_site_reports
@@ -30,7 +28,6 @@ from client.training import Span, train
 from shared import __version__
 from shared.calibration import logistic_sums, with_site_intercept
 from shared.errors import ConfigError, DataError, PolicyError, WireError
-from shared.files import write_atomically
 from shared.metrics import segmentation_sums
 from shared.model import TrainedModel, build, digest, set_weights
 from shared.priority import CalibratedPriority, design_matrix
@@ -42,18 +39,6 @@ from shared.wire import Record
 NOT_PRIVATE = -1.0
 
 
-@dataclass(frozen=True)
-class ScanRow:
-    """One scored scan as it is kept at the site between messages."""
-
-    case: str
-    patient: str
-    split: str
-    features: dict[str, float]
-    outcome: int | None
-    dice: tuple[float, ...]
-
-
 class Node:
     """One site's work, in its own folder."""
 
@@ -61,7 +46,8 @@ class Node:
         self.site = site
         self.audit = Audit(site.work / "audit.jsonl")
         self.gate = Gate(site.policy, self.audit)
-        self.log = _site_log(site)
+        self.log = site_log(site)
+        self._kept = Kept(site.work)
 
     def enrol(self, record: Record) -> Record:
         """Agree to a study: check the policy, prepare the data, answer with counts."""
@@ -81,8 +67,7 @@ class Node:
                 f"a case and a patient column that name every case ({data.without_row} are not named), or "
                 "state `one_patient_per_case: true`."
             )
-        with write_atomically(self._study_path(study.digest())) as path:
-            path.write_text(study.to_yaml(), encoding="utf-8")
+        self._kept.keep_study(study)
         self.audit.append("enrolled", study=study.digest(), run=record.text("run"))
         self.log.info("enrolled in %s: %d cases, %d skipped", study.name, len(data.cases), len(data.skipped))
         return Record(
@@ -159,21 +144,8 @@ class Node:
         net.eval().to(self.site.device)
         scored = list(score(net, cases, study, cache_folder=self.cache_folder))
         if final:
-            kept = [*scored, *score(net, others, study, cache_folder=self.cache_folder)]
-            self._keep(
-                study,
-                [
-                    ScanRow(
-                        case=s.case.case,
-                        patient=s.case.patient,
-                        split=s.case.split,
-                        features=s.features,
-                        outcome=s.case.outcome,
-                        dice=s.dice,
-                    )
-                    for s in kept
-                ],
-            )
+            rest = score(net, others, study, cache_folder=self.cache_folder)
+            self._kept.keep_scans(study, [*scored, *rest])
         results = [s.result for s in scored]
         return Record(
             "segmentation",
@@ -188,7 +160,7 @@ class Node:
     def newton(self, record: Record) -> Record:
         """Sum derivatives of the priority fit over the split's patients with a known outcome."""
         study, priority = self._priority(record)
-        rows, outcome = self._outcomes(study, record.text("split"))
+        rows, outcome = self._kept.outcomes(study, record.text("split"))
         design = design_matrix(priority.terms, [r.features for r in rows])
         if priority.site_intercept:
             design = with_site_intercept(
@@ -200,7 +172,7 @@ class Node:
     def reliability(self, record: Record) -> Record:
         """Bins of probability against outcome, before calibration or after."""
         study, priority = self._priority(record)
-        rows, outcome = self._outcomes(study, record.text("split"))
+        rows, outcome = self._kept.outcomes(study, record.text("split"))
         if record.fields["calibrated"]:
             design = design_matrix(priority.terms, [r.features for r in rows])
             probability = expit(design @ record.arrays["coefficients"])
@@ -217,23 +189,17 @@ class Node:
         model = TrainedModel(study, dict(record.arrays), priority)
         model.save(self.site.work / "model")
         listed, seismometer = write_site_reports(
-            self.site, data, self._rows(study), model, cache_folder=self.cache_folder
+            self.site, data, self._kept.scans(study), model, cache_folder=self.cache_folder
         )
         return Record("finished", {"site": self.site.name, "patients": listed, "seismometer": seismometer})
 
     @property
     def cache_folder(self) -> Path:
         """Prepared scans, by content hash."""
-        return self.site.work / "cache"
-
-    def _study_path(self, study_digest: str) -> Path:
-        return self.site.work / "studies" / f"{study_digest}.yaml"
+        return self._kept.cache_folder
 
     def _study(self, record: Record) -> Study:
-        path = self._study_path(record.text("study_digest"))
-        if not path.exists():
-            raise ConfigError(f"this site has not enrolled in study {path.stem[:12]}...; enrol first.")
-        study = Study.load(path)
+        study = self._kept.study(record.text("study_digest"))
         self._check_policy(study)  # it may have changed since this site enrolled
         return study
 
@@ -251,26 +217,7 @@ class Node:
         return study, study.priority
 
     def _data(self, record: Record) -> SiteData:
-        return cache.load(self.cache_folder, self._study(record))
-
-    def _scans_path(self, study: Study) -> Path:
-        return self._study_path(study.digest()).with_suffix(".scans.json")
-
-    def _keep(self, study: Study, rows: Sequence[ScanRow]) -> None:
-        with write_atomically(self._scans_path(study)) as path:
-            path.write_text(json.dumps([vars(r) for r in rows]), encoding="utf-8")
-
-    def _rows(self, study: Study) -> list[ScanRow]:
-        path = self._scans_path(study)
-        if not path.exists():
-            raise DataError(f"{path} does not exist: the final evaluation has not run at this site.")
-        return [
-            ScanRow(**{**r, "dice": tuple(r["dice"])}) for r in json.loads(path.read_text(encoding="utf-8"))
-        ]
-
-    def _outcomes(self, study: Study, split: str) -> tuple[list[ScanRow], np.ndarray]:
-        rows = [r for r in self._rows(study) if r.split == split and r.outcome is not None]
-        return rows, np.array([r.outcome for r in rows], dtype=np.float64)
+        return self._kept.data(self._study(record))
 
     def _counted(self, rows: Sequence[ScanRow]) -> dict[str, str | int]:
         return {"site": self.site.name, "patients": len({r.patient for r in rows})}
@@ -296,19 +243,3 @@ def _by_patient(
     for case, pair in zip(cases, arrays, strict=True):
         groups.setdefault(case.patient, []).append(pair)
     return [groups[patient] for patient in sorted(groups)]
-
-
-def _site_log(site: Site) -> logging.Logger:
-    log = logging.getLogger(f"wardround.site.{site.name}")
-    path = site.work / "site.log"
-    if not any(getattr(h, "baseFilename", None) == str(path.absolute()) for h in log.handlers):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handler = logging.FileHandler(path, encoding="utf-8")
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-        for old in list(log.handlers):
-            log.removeHandler(old)
-            old.close()
-        log.addHandler(handler)
-    log.setLevel(logging.INFO)
-    log.propagate = False  # patient paths must not reach a shared log
-    return log

@@ -4,7 +4,6 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -13,6 +12,7 @@ from client.data.cache import SiteData
 from client.data.split import Split
 from client.findings import find
 from client.inference import probabilities
+from client.kept import ScanRow
 from client.overlays import overlay, write_overlay
 from client.site import Site
 from client.validation.seismometer_report import render_many, write_inputs
@@ -21,14 +21,11 @@ from shared.files import write_atomically
 from shared.model import TrainedModel
 from shared.study import Priority
 
-if TYPE_CHECKING:
-    from client.node import ScanRow
-
 LISTED_SPLIT: Split = "test"
 
 
 def write_site_reports(
-    site: Site, data: SiteData, rows: Sequence["ScanRow"], model: TrainedModel, *, cache_folder: Path
+    site: Site, data: SiteData, rows: Sequence[ScanRow], model: TrainedModel, *, cache_folder: Path
 ) -> tuple[int, str]:
     """Write everything into the site's work folder; returns scans listed and seismometer's state.
 
@@ -53,7 +50,7 @@ def write_site_reports(
 
 
 def _predictions(
-    rows: Sequence["ScanRow"], model: TrainedModel | None, site: str | None = None
+    rows: Sequence[ScanRow], model: TrainedModel | None, site: str | None = None
 ) -> pd.DataFrame:
     priority = None if model is None else model.priority
     table = []
@@ -74,7 +71,7 @@ def _predictions(
     return pd.DataFrame(table)
 
 
-def _write_predictions(site: Site, rows: Sequence["ScanRow"], model: TrainedModel | None) -> None:
+def _write_predictions(site: Site, rows: Sequence[ScanRow], model: TrainedModel | None) -> None:
     write_table(site.work / "predictions.csv", _predictions(rows, model, site.name))
 
 
@@ -91,7 +88,7 @@ def _write_seismometer(site: Site, rows: pd.DataFrame, priority: Priority) -> st
 
 
 def _write_examples(
-    site: Site, data: SiteData, rows: Sequence["ScanRow"], model: TrainedModel, *, cache_folder: Path
+    site: Site, data: SiteData, rows: Sequence[ScanRow], model: TrainedModel, *, cache_folder: Path
 ) -> None:
     """Best, median and worst Dice among the scans that hold a finding, with captions that name no case."""
     cases = {case.case: case for case in data.split(LISTED_SPLIT)}

@@ -60,7 +60,10 @@ class _Grid:
         return _Grid(image, label, self.affine @ move)
 
     def placed(self, start: npt.NDArray[np.int64], shape: npt.NDArray[np.int64]) -> "_Grid":
-        """Cut out the box of `shape` voxels that begins at `start`; outside the grid the image is at its lowest, the label 0."""
+        """Cut out the box of `shape` voxels that begins at `start`.
+
+        Outside the grid the image is at its lowest and the label 0.
+        """
         size = np.array(self.image.shape)
         low, high = np.maximum(start, 0), np.minimum(start + shape, size)
         inside = tuple(slice(a, b) for a, b in zip(low, high, strict=True))

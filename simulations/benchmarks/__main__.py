@@ -26,7 +26,7 @@ from simulations.simulate import quiet_libraries
 WORKERS = 2
 ROUNDS = rounds.Size(sites=4, patients_per_site=20, rounds=6, repeats=2, channels=(16, 32, 64))
 QUICK_ROUNDS = rounds.Size(sites=2, patients_per_site=10, rounds=2, repeats=1, channels=(4, 8))
-TRAINING = Size(cases=32, shape=(48, 48, 32), epochs=2, repeats=5, preparations=3)
+TRAINING = Size(cases=32, shape=(48, 48, 32), epochs=2, repeats=9, preparations=3)
 QUICK_TRAINING = Size(cases=4, shape=(40, 40, 24), epochs=1, repeats=2, preparations=1)
 
 
@@ -54,21 +54,22 @@ def main(
         Part.throughput: _throughput,
         Part.rounds: _rounds,
     }
+    machine = {"cores": os.cpu_count(), "load_average": os.getloadavg()[0], "quick": quick, **versions()}
     found: dict[str, tuple[Comparison, ...]] = {}
     for part in only or list(measures):
         with progress.status(f"measuring {part}"), tempfile.TemporaryDirectory() as folder:
             found[part.value] = measures[part](quick, Path(folder))
-    machine = {"cores": os.cpu_count(), "load_average": os.getloadavg()[0], "quick": quick, **versions()}
     if as_json:
         parts = {part: [c.as_json() for c in comparisons] for part, comparisons in found.items()}
         print(json.dumps({"machine": machine, "parts": parts}, indent=1))  # noqa: T201 - for programs
         return
     for name, comparisons in found.items():
         console.print(table(name, comparisons))
-        for comparison in comparisons:
-            console.print(f"- {comparison.measure}: {comparison.note}", style="dim", highlight=False)
+        for note in dict.fromkeys(c.note for c in comparisons):
+            about = "; ".join(c.measure for c in comparisons if c.note == note)
+            console.print(f"- {about}: {note}", style="dim", highlight=False)
         console.print()
-    console.print(f"measured on {machine}", style="dim", highlight=False)
+    console.print(f"Load before the measurement and what was used: {machine}", style="dim", highlight=False)
 
 
 def _rounds(quick: bool, folder: Path) -> tuple[Comparison, ...]:
