@@ -1,51 +1,73 @@
 """One real data set dealt out to several sites, with a shift between them that real hospitals show."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from client.data import layouts
-from client.data.layouts.base import Listed
+from client.data.layouts.base import Listed, Skipped
+from client.data.patients import PatientTable
 from client.data.volumes import read_volume
-from shared.errors import CaseError, ConfigError, DataError
+from shared.errors import CaseError, DataError
 from shared.randomness import generator
 from simulations.scenario import Folder
 
+TABLE = "patients.csv"
 
-def deal(source: Folder, data: Path, out: Path) -> dict[str, Path]:
-    """Link every case of `data` into one site's folder under `out`; returns site -> folder.
 
-    Cases are ordered by the scan's own property `by`, the order is blurred by `mixing`, and consecutive parts
-    go to the sites in the order of `shares`. A site's folder is in the Decathlon layout; a case that cannot
-    be read goes to a site as well, which then skips it by name.
+@dataclass(frozen=True)
+class Dealt:
+    """Folder of each site, and what belongs to no site because it has no image."""
+
+    folders: dict[str, Path]
+    left: tuple[Skipped, ...]
+
+
+def deal(source: Folder, data: Path, out: Path) -> Dealt:
+    """Link every case of `data` into one site's folder under `out`.
+
+    Patients are ordered by their scans' own property `by`, the order is blurred by `mixing`, and consecutive
+    parts go to the sites in the order of `shares`; all scans of one patient go to one site, with their rows
+    of `patients.csv` where there is one. A site's folder is in the Decathlon layout. A case without a
+    label or that cannot be read goes to a site as well, which then skips it by name.
 
     Raises
     ------
     DataError
-        `data` holds fewer cases than sites.
+        `data` holds fewer patients than sites, or a faulty patients table.
     """
-    listed, _ = layouts.find(data, None).list_cases(data)
-    if len(listed) < len(source.shares):
-        raise DataError(f"{data} holds {len(listed)} labelled cases, for {len(source.shares)} sites.")
-    values = np.array([_property(item, source.by) for item in listed])
-    ranks = values.argsort(kind="stable").argsort(kind="stable") / len(listed)
-    noise = generator(source.seed, "partition").normal(0, source.mixing, len(listed))
+    listed, left = layouts.find(data, None).list_cases(data, require_label=False)
+    table = data / TABLE if (data / TABLE).exists() else None
+    known = PatientTable.load(table)
+    patients: dict[str, list[Listed]] = {}
+    for item in listed:
+        patients.setdefault(known.patient_of(item.case), []).append(item)
+    if len(patients) < len(source.shares):
+        raise DataError(f"{data} holds {len(patients)} patients, for {len(source.shares)} sites.")
+    groups = list(patients.values())
+    values = np.array([np.mean([_property(item, source.by) for item in group]) for group in groups])
+    ranks = values.argsort(kind="stable").argsort(kind="stable") / len(groups)
+    noise = generator(source.seed, "partition").normal(0, source.mixing, len(groups))
     order = np.argsort(ranks + noise, kind="stable")
-    edges = np.rint(np.cumsum([0.0, *source.shares.values()]) * len(listed)).astype(int)
-    for link in out.glob("*/*/*"):
+    edges = np.rint(np.cumsum([0.0, *source.shares.values()]) * len(groups)).astype(int)
+    for link in [*out.glob("*/*/*"), *out.glob(f"*/{TABLE}")]:
         link.unlink()  # of an earlier deal, perhaps from another folder
     folders = {}
     for site, begin, end in zip(source.shares, edges[:-1], edges[1:], strict=True):
         folders[site] = out / site
-        for index in order[begin:end]:
-            _link(listed[index], out / site)
-    return folders
+        cases = [item for index in order[begin:end] for item in groups[index]]
+        for item in cases:
+            _link(item, out / site)
+        if table is not None:
+            known.write(out / site / TABLE, [item.case for item in cases])
+    return Dealt(folders, tuple(left))
 
 
 def _property(item: Listed, by: str) -> float:
     path = item.image if by == "intensity" else item.label
     if path is None:
-        raise ConfigError(f"{item.case} has no label; only labelled cases can be dealt out.")
+        return 0.0  # dealt out all the same: the site skips it by name
     try:
         array = read_volume(path).array
     except CaseError:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors.numpy import save_file
 
@@ -34,7 +35,10 @@ def public_start(
     for number in range(EPOCHS):
         progress("public start model", number, EPOCHS)
         rng = generator(study.seed, "phantoms", number)
-        volumes = [random_labelled_volume(rng, shape, len(study.task.classes)) for _ in range(VOLUMES)]
+        volumes = [
+            random_labelled_volume(rng, _field_of_view(rng, shape), len(study.task.classes))
+            for _ in range(VOLUMES)
+        ]
         cases = [(image[None], label) for image, label in volumes]
         span = Span(number / EPOCHS, (number + 1) / EPOCHS)
         weights = train(weights, cases, plain, epochs=1, span=span, rng=rng).weights
@@ -42,3 +46,9 @@ def public_start(
     with write_atomically(path) as temporary:
         save_file(weights, temporary, metadata={"weights": digest(weights)})
     return path
+
+
+def _field_of_view(rng: np.random.Generator, shape: tuple[int, int, int]) -> tuple[int, int, int]:
+    # Real scans are smaller than the common shape by different amounts, and padded up to it.
+    x, y, z = (max(1, round(side * share)) for side, share in zip(shape, rng.uniform(0.7, 1, 3), strict=True))
+    return x, y, z

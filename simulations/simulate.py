@@ -5,10 +5,8 @@ import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
-import yaml
 from safetensors.numpy import load_file
 
 from client.app import app as client_app
@@ -20,14 +18,12 @@ from server.results import Calibration, Results, Skipped
 from shared.errors import ConfigError
 from shared.files import write_atomically
 from simulations.baselines import compare
-from simulations.damage import damage
 from simulations.engine import RunConfig, engine
 from simulations.faults import FaultyClientApp
 from simulations.outcomes import TERMS, TRUE_COEFFICIENTS
-from simulations.partition import deal
-from simulations.phantoms import PhantomSite, write_site
 from simulations.pretraining import public_start
-from simulations.scenario import Folder, Phantoms, Scenario, real_data
+from simulations.scenario import Phantoms, Scenario
+from simulations.sites import set_up
 
 Progress = Callable[[str, int, int], None]
 MARKER = "scenario.yaml"
@@ -45,11 +41,12 @@ class Simulation:
     def run(self, *, resume: bool, progress: Progress) -> Results:
         """Run everything; raises WardroundError."""
         self._claim(resume=resume)
-        sites = self._sites(progress)
+        sites, left = set_up(self.scenario, self.out, self.data, progress)
         start = self._start(progress)
         self._federate(sites, start, resume=resume, progress=progress)
         results = Results.read(self.out / "results.json")
         results = self._complete(results, sites, start, progress)
+        results = results.model_copy(update={"events": (*left, *results.events)})
         results.write(self.out / "results.json")
         write_report(results, self.out / "report.html", overlays=_overlays(sites))
         return results
@@ -69,62 +66,12 @@ class Simulation:
         for stale in ("results.json", "report.html"):
             (self.out / stale).unlink(missing_ok=True)
 
-    # -- sites ----------------------------------------------------------------------------------------
-
-    def _sites(self, progress: Progress) -> dict[str, Path]:
-        source = self.scenario.sites
-        folders = self._drawn(source, progress) if isinstance(source, Phantoms) else self._dealt(source)
-        files = {}
-        for name in self.scenario.names:
-            files[name] = self.out / "sites" / name / "site.yaml"
-            patients = folders[name] / "patients.csv"
-            values = {
-                "name": name,
-                "data": str(folders[name].resolve()),
-                "patients": str(patients.resolve()) if patients.exists() else None,
-                "one_patient_per_case": True,
-                "work": ".",
-                "threads": self.scenario.threads_per_site,
-                "seismometer": self.scenario.seismometer,
-                "policy": self.scenario.policy.model_dump(mode="json"),
-            }
-            with write_atomically(files[name]) as path:
-                path.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
-        return files
-
-    def _drawn(self, source: Phantoms, progress: Progress) -> dict[str, Path]:
-        total = sum(h.patients for h in source.hospitals.values())
-        folders, done = {}, 0
-        for index, name in enumerate(self.scenario.names):
-            hospital = source.hospitals[name]
-            key = f"{name}-{index}-{hospital.digest()[:8]}-{source.seed}-{'x'.join(map(str, source.shape))}"
-            folders[name] = self.out / "data" / key
-            if not folders[name].exists():
-                write_site(
-                    folders[name],
-                    PhantomSite(patients=hospital.patients, shift=hospital.shift, shape=source.shape),
-                    seed=source.seed,
-                    site_index=index,
-                    workers=self.scenario.workers,
-                    progress=partial(_drawing, progress, before=done, total=total),
-                )
-                damage(folders[name], hospital.damaged)
-            done += hospital.patients
-            progress("drawing phantoms", done, total)
-        return folders
-
-    def _dealt(self, source: Folder) -> dict[str, Path]:
-        data = real_data(source, self.data)
-        return deal(source, data, self.out / "data" / source.digest()[:12])
-
     def _start(self, progress: Progress) -> Path | None:
         study = self.scenario.study
         if study.start == "random":
             return None
         threads = self.scenario.workers * self.scenario.threads_per_site
         return public_start(study, self.out / "start", threads=threads, progress=progress)
-
-    # -- the run --------------------------------------------------------------------------------------
 
     def _federate(
         self, sites: dict[str, Path], start: Path | None, *, resume: bool, progress: Progress
@@ -188,10 +135,6 @@ class Simulation:
             for name, c in calibration.coefficients.items()
         }
         return calibration.model_copy(update={"coefficients": coefficients})
-
-
-def _drawing(progress: Progress, done: int, *, before: int, total: int) -> None:
-    progress("drawing phantoms", before + done, total)
 
 
 def _skipped(site: Site) -> tuple[Skipped, ...]:

@@ -9,6 +9,7 @@ from typing import Self
 
 from client.data.layouts.base import stem
 from shared.errors import DataError
+from shared.files import write_atomically
 
 MISSING = frozenset({"", "na", "n/a", "nan", "none", "null", "unknown", "?", "-"})
 WORDS = {"yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}
@@ -80,6 +81,14 @@ class PatientTable:
             if column not in ("case", "patient"):
                 _check_numbers(column, rows.values(), path)
         return cls(str(path), columns, {"case", "patient"} <= set(columns), rows)
+
+    def write(self, path: Path, cases: Iterable[str]) -> None:
+        """Write a table of these cases' rows alone, comma separated, as `load` reads it."""
+        rows = [self._rows[case] for case in sorted(cases) if case in self._rows]
+        with write_atomically(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, self.columns)
+            writer.writeheader()
+            writer.writerows(row.cells for row in rows)
 
     def patient_of(self, case: str) -> str:
         """Return the patient of a case; the case itself where the table does not say."""

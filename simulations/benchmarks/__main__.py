@@ -74,7 +74,7 @@ def main(
 
 def _rounds(quick: bool, folder: Path) -> tuple[Comparison, ...]:
     engines = {
-        "inline": engine("inline", workers=WORKERS, threads=1),
+        "Wardround, inline": engine("inline", workers=WORKERS, threads=1),
         "Flower's Ray backend": engine("ray", workers=WORKERS, threads=1),
     }
     return rounds.measure(QUICK_ROUNDS if quick else ROUNDS, engines, folder)

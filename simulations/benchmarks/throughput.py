@@ -68,7 +68,7 @@ def _verdict(drawn: Mapping[str, tuple[float, ...]], trained: Mapping[str, tuple
     told = ", ".join(f"{share:.1%} of {name}" for name, share in shares.items())
     if max(shares.values()) < NEGLIGIBLE:
         return f"the network dominates every loop; drawing windows alone would take {told}"
-    return f"drawing windows alone would take {told}; the rest is the network"
+    return f"drawing windows alone would take {told}; the rest is the network and the loop around it"
 
 
 def _rates(ways: Mapping[str, Callable[[], object]], size: Size) -> dict[str, tuple[float, ...]]:
