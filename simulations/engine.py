@@ -1,10 +1,12 @@
 """Two ways to run the same ServerApp and ClientApp on one machine: inline, and Flower's Ray backend."""
 
 import logging
+import math
 import os
 import queue
 import secrets
 import threading
+import time
 import uuid
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -96,8 +98,18 @@ class InlineGrid(Grid):
     def send_and_receive(
         self, messages: Iterable[Message], *, timeout: float | None = None
     ) -> Iterable[Message]:
-        """Part of Flower's interface; our server pulls replies one by one instead."""
-        raise NotImplementedError("use push_messages and pull_messages")
+        """Wait for all replies, or for those that arrive within `timeout` seconds.
+
+        Part of Flower's interface; our own server pulls replies one by one instead.
+        """
+        waiting = set(self.push_messages(messages))
+        ends = math.inf if timeout is None else time.monotonic() + timeout
+        replies: list[Message] = []
+        while waiting and time.monotonic() < ends:
+            arrived = list(self.pull_messages(waiting))
+            waiting -= {message.metadata.reply_to_message_id for message in arrived}
+            replies += arrived
+        return replies
 
     def _serve(self, node: int, context: Context) -> None:
         inbox = self._inboxes[node]

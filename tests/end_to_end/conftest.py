@@ -37,14 +37,14 @@ class FinishedRun:
         return Results.read(self.out / "results.json")
 
 
-def command(*arguments: str | Path) -> Ended:
+def command(*arguments: str | Path, timeout_s: float = 300) -> Ended:
     """`wardround ARGUMENTS` in a new interpreter."""
     done = subprocess.run(
         [sys.executable, "-m", "wardround", *map(str, arguments)],
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=timeout_s,
         check=False,
     )
     return Ended(done.returncode, done.stdout, done.stderr)

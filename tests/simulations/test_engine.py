@@ -131,3 +131,22 @@ def test_after_closing_the_threads_end(grid_of: Callable[..., InlineGrid]) -> No
     while threading.active_count() > before and time.monotonic() < until:
         time.sleep(0.01)
     assert threading.active_count() == before
+
+
+def test_sending_and_receiving_waits_for_all_replies_or_for_the_time_given(
+    grid_of: Callable[..., InlineGrid],
+) -> None:
+    let_go = threading.Event()
+
+    def second_is_late(message: Message, context: Context) -> Message:
+        if message.metadata.dst_node_id == 2:
+            let_go.wait(10)
+        return echo(message, context)
+
+    grid = grid_of(second_is_late, 2)
+    content = RecordDict({"fields": ConfigRecord({"number": 0})})
+    replies = list(grid.send_and_receive([Message(content, n, "train") for n in (1, 2)], timeout=0.8))
+    assert [r.metadata.src_node_id for r in replies] == [1]
+    let_go.set()
+    replies = list(grid.send_and_receive([Message(content, n, "train") for n in (1, 2)]))
+    assert sorted(r.metadata.src_node_id for r in replies) == [1, 2]
