@@ -105,7 +105,11 @@ def verdict(results: Results) -> str:
     if alone := _alone(comparison):
         better = sum(together > dice for dice in alone.values())
         rivals = "every model" if better == len(alone) else f"{better} of {len(alone)} models"
-        sentences.append(f"It outlines better than {rivals} trained at one site alone.")
+        sentences.append(
+            f"On all sites' test scans it outlines better than {rivals} trained at one site alone."
+        )
+        if behind := _better_at_home(comparison):
+            sentences.append(f"On the scans of {_listed(behind)} the site's own model is still ahead.")
     if comparison.pooled_training and comparison.pooled_training.pooled.dice:
         share = together / comparison.pooled_training.pooled.dice
         sentences.append(
@@ -202,6 +206,20 @@ def _dice_card(colour: str, name: str, model: Pooled) -> Card:
     if pooled.negatives and pooled.dice_on_positive is not None:
         basis += f"; {pooled.dice_on_positive:.2f} on the {pooled.positives} with a finding"
     return Card(colour, name, "–" if pooled.dice is None else f"{pooled.dice:.2f}", basis)
+
+
+def _better_at_home(comparison: Comparison) -> list[str]:
+    """Sites whose own model beats the federated one on the site's own test scans."""
+    shared = comparison.federated.sites if comparison.federated else {}
+    return [
+        site
+        for site, model in comparison.local_only.items()
+        if site in shared and (model.own.dice or 0) > (shared[site].dice or 0)
+    ]
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
 
 
 def _alone(comparison: Comparison) -> dict[str, float]:

@@ -171,6 +171,14 @@ def test_the_verdict_claims_nothing_that_the_numbers_do_not_bear_out(rich: Resul
     weak = federated.model_copy(update={"pooled": federated.pooled.model_copy(update={"dice": 0.5})})
     evaluation = rich.evaluation.model_copy(update={"federated": weak})
     assert "better than 2 of 4 models" in verdict(rich.model_copy(update={"evaluation": evaluation}))
+    sites = {name: figures.model_copy(update={"dice": 1.0}) for name, figures in federated.sites.items()}
+    ahead = rich.evaluation.model_copy(update={"federated": federated.model_copy(update={"sites": sites})})
+    assert "still ahead" not in verdict(rich.model_copy(update={"evaluation": ahead}))
+    sites |= {name: sites[name].model_copy(update={"dice": 0.0}) for name in ("hospital-b", "hospital-d")}
+    behind = rich.evaluation.model_copy(update={"federated": federated.model_copy(update={"sites": sites})})
+    assert "On the scans of hospital-b and hospital-d the site's own model is still ahead." in verdict(
+        rich.model_copy(update={"evaluation": behind})
+    )
 
 
 def test_equal_results_give_equal_pages(rich: Results, page: str, tmp_path: Path) -> None:
