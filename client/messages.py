@@ -1,9 +1,11 @@
 """Flower messages to records and back, on the hospital's side. Only a `Released` can become a reply."""
 
+import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
 
 from client.gate import Released
 from shared.errors import WireError
+from shared.npy import from_bytes
 from shared.wire import RECORDS, WIRE_VERSION, Record
 
 
@@ -12,9 +14,14 @@ def instruction_of(message: Message) -> Record:
     content = message.content
     try:
         fields = dict(content.config_records["fields"])
-        arrays = {name: array.numpy() for name, array in content.array_records["arrays"].items()}
+        arrays = {
+            name: from_bytes(array.data, dtype=array.dtype, shape=tuple(array.shape))
+            for name, array in content.array_records["arrays"].items()
+        }
     except KeyError as error:
         raise WireError(f"a message must hold 'fields' and 'arrays', found {sorted(content)}") from error
+    except (ValueError, TypeError) as error:
+        raise WireError(f"an array is not what its message says: {error}") from error
     version, kind = fields.pop("version", None), fields.pop("kind", None)
     if version != WIRE_VERSION:
         raise WireError(
@@ -32,7 +39,9 @@ def reply_to(message: Message, released: Released) -> Message:
     content = RecordDict(
         {
             "fields": ConfigRecord({"version": WIRE_VERSION, "kind": record.kind, **record.fields}),
-            "arrays": ArrayRecord({name: Array(array) for name, array in record.arrays.items()}),
+            "arrays": ArrayRecord(
+                {name: Array(np.asarray(array, order="C")) for name, array in record.arrays.items()}
+            ),
         }
     )
     return Message(content, reply_to=message)

@@ -5,9 +5,11 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
 
+from shared.npy import from_bytes
 from shared.wire import RECORDS, WIRE_VERSION, Record
 
 ACTIONS: Mapping[str, str] = {
@@ -70,7 +72,9 @@ def exchange(grid: Grid, instructions: Mapping[int, Record], *, deadline_s: floa
 def _message(node: int, record: Record, arrays: dict[int, ArrayRecord]) -> Message:
     key = id(record.arrays)
     if key not in arrays:
-        arrays[key] = ArrayRecord({name: Array(array) for name, array in record.arrays.items()})
+        arrays[key] = ArrayRecord(
+            {name: Array(np.asarray(array, order="C")) for name, array in record.arrays.items()}
+        )
     fields = ConfigRecord({"version": WIRE_VERSION, "kind": record.kind, **record.fields})
     content = RecordDict({"fields": fields, "arrays": arrays[key]})
     return Message(content, node, ACTIONS[record.kind])
@@ -86,7 +90,10 @@ def _reply(node: int, message: Message, seconds: float) -> Reply:
         version, kind = fields.pop("version", None), str(fields.pop("kind", None))
         if version != WIRE_VERSION or kind not in RECORDS or not RECORDS[kind].leaves_site:
             return Reply(node, None, "wire", seconds)
-        received = {name: array.numpy() for name, array in content.array_records["arrays"].items()}
+        received = {
+            name: from_bytes(array.data, dtype=array.dtype, shape=tuple(array.shape))
+            for name, array in content.array_records["arrays"].items()
+        }
         return Reply(node, Record(kind, fields, received), None, seconds)  # type: ignore[arg-type]
     except Exception:  # whatever a site sends, reading it must not end the run
         return Reply(node, None, "wire", seconds)

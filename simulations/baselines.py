@@ -41,11 +41,12 @@ def compare(
     if "local_only" in wanted:
         groups |= {name: [one] for name, one in data.items() if one.split("train")}
     threads = {site.threads for site in sites.values()}.pop()
+    first = start or initial_weights(study)  # drawn here: PyTorch's generator is shared by all threads
     models: dict[str, Judged] = {}
     progress("baselines", 0, len(groups))
     with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(threads,)) as pool:
         jobs = {
-            pool.submit(_train_and_judge, name, group, data, study, start): name
+            pool.submit(_train_and_judge, name, group, data, study, first): name
             for name, group in groups.items()
         }
         for job in as_completed(jobs):
@@ -60,12 +61,12 @@ def compare(
 
 
 def _train_and_judge(
-    name: str, group: list[SiteData], data: Mapping[str, SiteData], study: Study, start: Weights | None
+    name: str, group: list[SiteData], data: Mapping[str, SiteData], study: Study, start: Weights
 ) -> Judged:
     plain = study.model_copy(update={"strategy": study.strategy.model_copy(update={"name": "fedavg"})})
     cases = [(c.image(d.folder), c.label(d.folder)) for d in group for c in d.split("train")]
     trained = train(
-        start or initial_weights(study),
+        start,
         cases,
         plain,
         epochs=study.training.rounds * study.training.local_epochs,

@@ -19,7 +19,7 @@ from client.data import layouts
 from client.data.layouts.base import Skipped
 from client.data.patients import PatientTable
 from client.data.split import Split, split_of
-from client.data.store import FORMAT, entry_of, grid_digest, mapped, replacing, write_json
+from client.data.store import FORMAT, entry_of, grid_digest, mapped_image, mapped_label, replacing, write_json
 from shared.errors import CaseError, DataError
 from shared.study import Study, Urgent
 
@@ -44,11 +44,11 @@ class CachedCase:
 
     def image(self, folder: Path) -> np.memmap[Any, np.dtype[np.float32]]:
         """Network input (1, X, Y, Z) float32, read from disk as it is touched."""
-        return mapped(folder / f"{self.key}.image.npy", (1, *self.shape))
+        return mapped_image(folder, self.key, self.shape)
 
     def label(self, folder: Path) -> np.memmap[Any, np.dtype[np.uint8]]:
         """Class indices (X, Y, Z) uint8, read from disk as they are touched."""
-        return mapped(folder / f"{self.key}.label.npy", self.shape)
+        return mapped_label(folder, self.key, self.shape)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from client.data.layouts.base import Listed
 from client.data.preprocess import preprocess
 from client.data.volumes import read_volume
 from shared.errors import CaseError, DataError
+from shared.npy import map_file
 from shared.study import Study
 
 FORMAT = "wardround.cache/1"
@@ -65,15 +66,21 @@ def grid_digest(study: Study) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def mapped(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, Any]:
-    """Open the array at `path` read-only by memory mapping; DataError if it is not there or not whole."""
+def mapped_image(folder: Path, key: str, shape: tuple[int, ...]) -> np.memmap[Any, Any]:
+    """Map the network input of an entry, (1, X, Y, Z) float32; DataError if it is not there or not whole."""
+    return _mapped(folder / f"{key}.image.npy", "float32", (1, *shape))
+
+
+def mapped_label(folder: Path, key: str, shape: tuple[int, ...]) -> np.memmap[Any, Any]:
+    """Map the class indices of an entry, (X, Y, Z) uint8; DataError if they are not there or not whole."""
+    return _mapped(folder / f"{key}.label.npy", "uint8", shape)
+
+
+def _mapped(path: Path, dtype: str, shape: tuple[int, ...]) -> np.memmap[Any, Any]:
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        return map_file(path, dtype=dtype, shape=shape)
     except (OSError, ValueError) as error:
-        raise DataError(f"{path} is missing or damaged. Prepare this site's data again.") from error
-    if not isinstance(array, np.memmap) or array.shape != shape:
-        raise DataError(f"{path} has shape {array.shape}, expected {shape}. Prepare this site's data again.")
-    return array
+        raise DataError(f"{path} is missing or damaged: {error}. Prepare this site's data again.") from error
 
 
 def write_json(path: Path, values: Any) -> None:
@@ -100,8 +107,8 @@ def _known(folder: Path, key: str) -> dict[str, Any] | None:
     try:
         entry: dict[str, Any] = json.loads((folder / f"{key}.json").read_text(encoding="utf-8"))
         shape = tuple(entry["shape"])
-        mapped(folder / f"{key}.image.npy", (1, *shape))
-        mapped(folder / f"{key}.label.npy", shape)
+        mapped_image(folder, key, shape)
+        mapped_label(folder, key, shape)
     except (OSError, ValueError, KeyError, TypeError, DataError):
         return None
     return entry
