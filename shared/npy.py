@@ -1,8 +1,8 @@
 """Arrays out of .npy bytes and files whose type and shape are known already.
 
-`np.load` evaluates a header with ast.literal_eval, which CPython 3.11.7 was seen to end with "SystemError: AST
-constructor recursion depth mismatch" when threads do it at once, and sites are threads in the inline engine.
-Here the header is only compared with what is expected: nothing a sender wrote is evaluated.
+`np.load` evaluates a header with ast.literal_eval, which CPython 3.11.7 was seen to end with "SystemError:
+AST constructor recursion depth mismatch" in one of several threads, and sites are threads in the inline
+engine. Here the header is only compared with what is expected: nothing a sender wrote is evaluated.
 """
 
 import math
