@@ -1,7 +1,8 @@
 """The ClientApp: Flower's messages in, the node's answers out through boundary and gate."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -9,7 +10,7 @@ from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
 from client.boundary import guarded
-from client.messages import instruction_of, reply_to
+from client.messages import instruction_of, instructions_in, reply_to
 from client.node import Node
 from client.site import Site
 from shared.errors import ConfigError
@@ -17,6 +18,18 @@ from shared.wire import Record
 
 SITES_VARIABLE = "WARDROUND_SITES"
 """Colon-separated site.yaml paths, by partition, where Flower's simulation numbers the nodes."""
+
+Act = Callable[[Node, Record], Record]
+
+ACTS: Mapping[str, Act] = {
+    "enrol": lambda node, record: node.enrol(record),
+    "train": lambda node, record: node.train(record),
+    "evaluate": lambda node, record: node.evaluate(record),
+    "newton": lambda node, record: node.newton(record),
+    "reliability": lambda node, record: node.reliability(record),
+    "finish": lambda node, record: node.finish(record),
+}
+"""What the node does for each kind of instruction."""
 
 app = ClientApp()
 
@@ -36,55 +49,32 @@ def site_of(context: Context) -> Site:
     return Site.read(Path(paths[partition]))
 
 
-def answer(message: Message, context: Context, act: Callable[[Node, Record], Record]) -> Message:
-    """Answer one instruction; whatever happens, only a released record goes back.
+def answer(message: Message, context: Context, acts: Mapping[str, Act] = ACTS) -> Message:
+    """Answer every instruction in order, each on its own; whatever happens, only released records go back.
 
+    A refused or failed instruction has a `failure` in its place and does not stop the next one.
     Raises RuntimeError, which says nothing, where the site's own file, log or audit cannot be used.
     """
+
+    def act(place: int) -> Record:
+        record = instruction_of(message, place)
+        return acts[record.kind](node, record)
+
     try:
         site = site_of(context)
         torch.set_num_threads(site.threads)
         node = Node(site)
-        released = guarded(
-            lambda: act(node, instruction_of(message)), gate=node.gate, site=site.name, log=node.log
-        )
-        return reply_to(message, released)
+        answers = [
+            guarded(partial(act, place), gate=node.gate, site=site.name, log=node.log)
+            for place in range(instructions_in(message))
+        ]
+        return reply_to(message, answers)
     except Exception as error:
         # Flower sends the text of what a ClientApp raises to the coordinator; the cause it logs at the node.
         raise RuntimeError("this node cannot answer; its own log says why") from error
 
 
-@app.query("enrol")
-def enrol(message: Message, context: Context) -> Message:
-    """Join a study."""
-    return answer(message, context, Node.enrol)
-
-
-@app.train("round")
-def train(message: Message, context: Context) -> Message:
-    """Train one round."""
-    return answer(message, context, Node.train)
-
-
-@app.evaluate("segmentation")
-def evaluate(message: Message, context: Context) -> Message:
-    """Score the model."""
-    return answer(message, context, Node.evaluate)
-
-
-@app.evaluate("newton")
-def newton(message: Message, context: Context) -> Message:
-    """Take one step of the priority fit."""
-    return answer(message, context, Node.newton)
-
-
-@app.evaluate("reliability")
-def reliability(message: Message, context: Context) -> Message:
-    """Bin probabilities against outcomes."""
-    return answer(message, context, Node.reliability)
-
-
-@app.query("finish")
-def finish(message: Message, context: Context) -> Message:
-    """Write the site's own reports."""
-    return answer(message, context, Node.finish)
+@app.query()
+def instructions(message: Message, context: Context) -> Message:
+    """Do what the coordinator asks; Flower's own kinds of message say nothing here."""
+    return answer(message, context)

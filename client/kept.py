@@ -4,7 +4,6 @@ Nothing is held in memory, because Flower may start a new process for each messa
 """
 
 import json
-import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,6 @@ import numpy as np
 from client.data import cache
 from client.data.cache import SiteData
 from client.scoring import Scored
-from client.site import Site
 from shared.errors import ConfigError, DataError
 from shared.files import write_atomically
 from shared.study import Study
@@ -89,20 +87,3 @@ class Kept:
 
     def _scans_path(self, study: Study) -> Path:
         return self._study_path(study.digest()).with_suffix(".scans.json")
-
-
-def site_log(site: Site) -> logging.Logger:
-    """Open the site's own log, `work/site.log`; nothing of it reaches another handler."""
-    log = logging.getLogger(f"wardround.site.{site.name}")
-    path = site.work / "site.log"
-    if not any(getattr(h, "baseFilename", None) == str(path.absolute()) for h in log.handlers):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handler = logging.FileHandler(path, encoding="utf-8")
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-        for old in list(log.handlers):
-            log.removeHandler(old)
-            old.close()
-        log.addHandler(handler)
-    log.setLevel(logging.INFO)
-    log.propagate = False  # patient paths must not reach a shared log
-    return log

@@ -1,27 +1,31 @@
 """Flower messages to records and back, on the hospital's side. Only a `Released` can become a reply."""
 
-import numpy as np
-from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
+from collections.abc import Sequence
+
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, Metadata, RecordDict
+from flwr.app.message import make_message
 
 from client.gate import Released
 from shared.errors import WireError
-from shared.npy import from_bytes
-from shared.wire import RECORDS, WIRE_VERSION, Record
+from shared.packing import FORMAT, PACKED, pack, unpack
+from shared.wire import RECORDS, WIRE_VERSION, Record, arrays_key, fields_key
 
 
-def instruction_of(message: Message) -> Record:
-    """Read the coordinator's instruction; raise WireError when it is not one this version knows."""
+def instructions_in(message: Message) -> int:
+    """Count the instructions; a message without any counts as one, which cannot be read."""
+    return max(1, len(message.content.config_records))
+
+
+def instruction_of(message: Message, place: int = 0) -> Record:
+    """Read instruction number `place`; raise WireError when it is not one this version knows."""
     content = message.content
     try:
-        fields = dict(content.config_records["fields"])
-        arrays = {
-            name: from_bytes(array.data, dtype=array.dtype, shape=tuple(array.shape))
-            for name, array in content.array_records["arrays"].items()
-        }
+        fields = dict(content.config_records[fields_key(place)])
+        arrays = unpack(content.array_records[arrays_key(place)][PACKED].data)
     except KeyError as error:
-        raise WireError(f"a message must hold 'fields' and 'arrays', found {sorted(content)}") from error
-    except (ValueError, TypeError) as error:
-        raise WireError(f"an array is not what its message says: {error}") from error
+        raise WireError(
+            f"a message must hold {fields_key(place)!r} and {arrays_key(place)!r}, found {sorted(content)}"
+        ) from error
     version, kind = fields.pop("version", None), fields.pop("kind", None)
     if version != WIRE_VERSION:
         raise WireError(
@@ -33,15 +37,18 @@ def instruction_of(message: Message) -> Record:
     return record
 
 
-def reply_to(message: Message, released: Released) -> Message:
-    """Wrap what the gate let through as the reply to `message`."""
-    record = released.record
-    content = RecordDict(
-        {
-            "fields": ConfigRecord({"version": WIRE_VERSION, "kind": record.kind, **record.fields}),
-            "arrays": ArrayRecord(
-                {name: Array(np.asarray(array, order="C")) for name, array in record.arrays.items()}
-            ),
-        }
-    )
+def without_content(metadata: Metadata) -> Message:
+    """Rebuild as much of a message as is needed to reply to it."""
+    return make_message(metadata=metadata, content=RecordDict())
+
+
+def reply_to(message: Message, answers: Sequence[Released]) -> Message:
+    """Wrap what the gate let through, one answer to each instruction in order, as the reply to `message`."""
+    content = RecordDict()
+    for place, released in enumerate(answers):
+        record = released.record
+        fields = ConfigRecord({"version": WIRE_VERSION, "kind": record.kind, **record.fields})
+        data = pack(record.arrays)
+        content[fields_key(place)] = fields
+        content[arrays_key(place)] = ArrayRecord({PACKED: Array("uint8", (len(data),), FORMAT, data)})
     return Message(content, reply_to=message)

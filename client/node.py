@@ -18,16 +18,18 @@ from client.data import cache
 from client.data.cache import CachedCase, SiteData
 from client.data.split import Split
 from client.gate import Gate
-from client.kept import Kept, ScanRow, site_log
+from client.kept import Kept, ScanRow
 from client.ledger import Ledger
+from client.policy import Rules
 from client.private_training import train_privately
 from client.reports import write_site_reports
 from client.scoring import score
 from client.site import Site
+from client.site_log import site_log
 from client.training import Span, train
 from shared import __version__
 from shared.calibration import logistic_sums, with_site_intercept
-from shared.errors import ConfigError, DataError, PolicyError, WireError
+from shared.errors import ConfigError, DataError, WireError
 from shared.metrics import segmentation_sums
 from shared.model import TrainedModel, build, digest, set_weights
 from shared.priority import CalibratedPriority, design_matrix
@@ -47,12 +49,14 @@ class Node:
         self.audit = Audit(site.work / "audit.jsonl")
         self.gate = Gate(site.policy, self.audit)
         self.log = site_log(site)
+        self.ledger = Ledger(site.work / "ledger.jsonl")
+        self.rules = Rules(site.policy, work=site.work, audit=self.audit, ledger=self.ledger)
         self._kept = Kept(site.work)
 
     def enrol(self, record: Record) -> Record:
         """Agree to a study: check the policy, prepare the data, answer with counts."""
         study = Study.parse(json.loads(record.text("study")), "the study sent by the coordinator")
-        self._check_policy(study)
+        self._check_policy(study, record)
         data = cache.prepare(
             self.site.data,
             layout=self.site.layout,
@@ -86,16 +90,27 @@ class Node:
 
     def train(self, record: Record) -> Record:
         """Train from the round's weights and answer with the change, as float32."""
-        study, data = self._study(record), self._data(record)
-        cases = data.split("train")
-        patients = data.patients("train")
-        if not cases:
-            raise DataError(f"no training case is left at {self.site.data}; see skipped.csv.")
-        round_number = record.integer("round")
+        study = self._study(record)
+        run, round_number = record.text("run"), record.integer("round")
+        counted = self.rules.training(study, run=run, round_number=round_number, inputs=digest(record.arrays))
+        with counted:  # before data is read; and no other run spends meanwhile
+            data = self._data(record)
+            cases = data.split("train")
+            patients = data.patients("train")
+            if not cases:
+                raise DataError(f"no training case is left at {self.site.data}; see skipped.csv.")
+            release = None
+            if study.privacy is not None:
+                release = self.ledger.open_round(
+                    study=study,
+                    run=run,
+                    round_number=round_number,
+                    patients=patients,
+                    inputs=_inputs(record.arrays, cases),
+                )
         span = Span.of_round(round_number, study.training.rounds)
         arrays = [(c.image(self.cache_folder), c.label(self.cache_folder)) for c in cases]
-        epsilon = NOT_PRIVATE
-        if study.privacy is None:
+        if release is None:
             trained = train(
                 record.arrays,
                 arrays,
@@ -106,21 +121,15 @@ class Node:
                 device=self.site.device,
             )
         else:
-            release = Ledger(self.site.work / "ledger.jsonl").open_round(
-                study=study,
-                run=record.text("run"),
-                round_number=round_number,
-                patients=patients,
-                inputs=_inputs(record.arrays, cases),
-            )
             groups = _by_patient(cases, arrays)
             trained = train_privately(record.arrays, groups, study, span=span, release=release)
-            epsilon = release.epsilon
+        epsilon = NOT_PRIVATE if release is None else release.epsilon
         self.log.info("round %d: loss %.4f over %d patients", round_number, trained.loss, patients)
         return Record(
             "update",
             {
                 "site": self.site.name,
+                "run": run,
                 "round": round_number,
                 "patients": patients,
                 "loss": trained.loss if study.privacy is None else 0.0,  # a loss is not covered by the noise
@@ -200,15 +209,11 @@ class Node:
 
     def _study(self, record: Record) -> Study:
         study = self._kept.study(record.text("study_digest"))
-        self._check_policy(study)  # it may have changed since this site enrolled
+        self._check_policy(study, record)  # it may have changed since this site enrolled
         return study
 
-    def _check_policy(self, study: Study) -> None:
-        allowed = self.site.policy.studies
-        if allowed is not None and study.name not in allowed:
-            raise PolicyError(
-                "study", f"policy.studies allows {list(allowed)}, the coordinator asks for {study.name!r}."
-            )
+    def _check_policy(self, study: Study, record: Record) -> None:
+        self.rules.check(study, kind=record.kind, run=str(record.fields.get("run", "")))
 
     def _priority(self, record: Record) -> tuple[Study, Priority]:
         study = self._study(record)

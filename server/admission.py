@@ -30,13 +30,14 @@ def admit(
     record: Record,
     *,
     site: str,
+    run: str,
     round_number: int,
     weights: Mapping[str, np.ndarray],
     enrolled_patients: int,
     max_norm: float,
     privacy: Privacy | None = None,
 ) -> Accepted | Refused:
-    """Judge an ``update`` record; under `privacy` the epsilon it claims must lie within the study's.
+    """Judge an ``update`` record of `run`; under `privacy` the epsilon it claims must lie within the study's.
 
     The comparisons are written so that NaN fails them: `x <= limit` is false for NaN, `x > limit` would let
     it pass.
@@ -46,6 +47,7 @@ def admit(
     arrays, patients = record.arrays, record.integer("patients")
     checks: tuple[tuple[str, Callable[[], bool]], ...] = (  # in this order: each relies on those before
         ("site", lambda: record.fields["site"] == site),
+        ("run", lambda: record.fields["run"] == run),
         ("round", lambda: record.fields["round"] == round_number),
         ("patients", lambda: 0 < patients <= enrolled_patients),
         ("epsilon", lambda: privacy is None or _within(float(record.fields["epsilon"]), privacy)),

@@ -1,12 +1,13 @@
 """The ServerApp: run configuration in, run built, run started."""
 
+import json
 from pathlib import Path
 
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 from safetensors.numpy import load_file
 
-from server.run import Run, RunSettings
+from server.run import DEPLOYED, Run, RunSettings
 from shared.study import Study
 
 app = ServerApp()
@@ -18,15 +19,18 @@ def main(grid: Grid, context: Context) -> None:
 
     Keys: `study` and `out` are paths, `sites` the number of nodes to wait for, `engine` a name for
     results.json, `resume` whether to go on from the newest checkpoint, `start` a safetensors file or "".
+    A deployment adds `names`, a JSON object that gives the site of each node id, and `enrol_wait_s`.
     """
     config = context.run_config
-    start = str(config.get("start", ""))
+    start, names = str(config.get("start", "")), str(config.get("names", ""))
     settings = RunSettings(
         study=Study.load(Path(str(config["study"]))),
         out=Path(str(config["out"])),
-        engine=str(config.get("engine", "deploy")),
+        engine=str(config.get("engine", DEPLOYED)),
         expected_sites=int(config["sites"]),
         resume=bool(config.get("resume", False)),
         start=load_file(start) if start else None,
+        names={int(node): str(site) for node, site in json.loads(names).items()} if names else None,
+        enrol_wait_s=float(config["enrol_wait_s"]) if "enrol_wait_s" in config else None,
     )
     Run(grid, settings).execute()

@@ -1,54 +1,43 @@
-"""Who takes part, and asking them: every answer ends as used, late, failed or refused, with a reason."""
+"""Asking the enrolled sites: every answer ends as used, late, failed or refused, with a reason."""
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from flwr.serverapp import Grid
 
-from server.messages import exchange
-from server.results import Event, Patients, SiteEntry, Skipped
-from server.rounds import Outcome, of_failure
-from shared import __version__
+from server.board import Board
+from server.enrolment import Enrolment, Seat
+from server.messages import Reply, exchange
+from server.results import Event
+from server.rounds import DEADLINE, Found, Outcome, sort_out
 from shared.errors import QuorumError, WireError
 from shared.study import Study
 from shared.sums import Shapes, Sums
 from shared.wire import Record
 
-NODE_POLL_S = 0.1
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """One instruction of an exchange, and the kind of record that answers it."""
+
+    phase: str
+    record: Record
+    answer_kind: str
+    round_number: int | None = None
 
 
-@dataclass(frozen=True)
-class Seat:
-    """One enrolled site."""
-
-    node: int
-    site: str
-    patients: Patients
-    skipped: tuple[Skipped, ...]
-    patient_unit: str
-
-    def entry(self, study: Study, epsilon_spent: float | None) -> SiteEntry:
-        """Its part of results.json."""
-        privacy = study.privacy
-        return SiteEntry.model_validate(
-            {
-                "patients": self.patients,
-                "skipped": self.skipped,
-                "patient_unit": self.patient_unit,
-                "epsilon": privacy.epsilon if privacy else None,
-                "delta": privacy.delta if privacy else None,
-                "epsilon_spent": epsilon_spent,
-            }
-        )
+Asked = Mapping[int, Sequence[Question]]
+"""By node, the questions that it gets in one message."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A site's answer in one exchange; `record` is None unless it may be used."""
+    """A site's answer to one question; `record` is None unless it may be used."""
 
     seat: Seat
+    question: Question
     record: Record | None
     outcome: Outcome
 
@@ -59,6 +48,7 @@ class Federation:
 
     grid: Grid
     study: Study
+    board: Board = field(default_factory=Board)
     seats: dict[int, Seat] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
 
@@ -67,63 +57,45 @@ class Federation:
         """Names of the enrolled sites, sorted."""
         return sorted(seat.site for seat in self.seats.values())
 
-    def enrol(self, *, run: str, expected: int) -> None:
-        """Ask every node to join; raise QuorumError when too few do.
+    def enrol(
+        self,
+        *,
+        run: str,
+        expected: int,
+        wait_s: float | None = None,
+        names: Mapping[int, str] | None = None,
+    ) -> None:
+        """Give seats to the sites that join (server/enrolment.py); raise QuorumError when too few do.
 
-        Waits until `expected` nodes are connected or the deadline has passed.
+        Waits at most `wait_s`, without it the study's deadline, for `expected` sites.
         """
+        enrolment = Enrolment(self.grid, self.study, self.board, names)
         deadline_s = self.study.strategy.deadline_s
-        nodes = self._wait_for_nodes(expected, deadline_s)
-        record = Record("enrol", {"run": run, "study": json.dumps(self.study.model_dump(mode="json"))})
-        answered = set()
-        for reply in exchange(self.grid, dict.fromkeys(nodes, record), deadline_s=deadline_s):
-            answered.add(reply.node)
-            if reply.record is None:
-                self.note("enrolment", f"node {reply.node}", "failed", reply.reason)
-            elif reply.record.kind == "failure":
-                self.note("enrolment", reply.record.text("site"), *of_failure(reply.record))
-            else:
-                self._seat(reply.node, reply.record)
-        for node in set(nodes) - answered:
-            self.note("enrolment", f"node {node}", "late", "deadline")
+        enrolment.open(run=run, expected=expected, wait_s=deadline_s if wait_s is None else wait_s)
+        self.seats, left_out = enrolment.seats, enrolment.left_out
+        self.events += left_out
         if len(self.seats) < self.study.strategy.quorum:
-            story = "; ".join(f"{e.site} {e.status} ({e.reason})" for e in self.events) or "no node connected"
+            story = "; ".join(f"{e.site} {e.status} ({e.reason})" for e in left_out) or "no node connected"
             raise QuorumError(
                 f"{len(self.seats)} site(s) enrolled, the study's quorum is {self.study.strategy.quorum}. "
                 f"{story}. Each site's own site.log has the whole story."
             )
 
-    def ask(
-        self, phase: str, records: Mapping[int, Record], *, answer_kind: str, round_number: int | None = None
-    ) -> Iterator[Answer]:
-        """Ask the nodes in `records`; yields one Answer for each of them, as they arrive, late ones last."""
+    def ask(self, asked: Asked) -> Iterator[Answer]:
+        """Ask all questions in one exchange; yields one Answer to each.
+
+        They come as the nodes reply, a node's answers together and in the order of its questions; the late
+        come last.
+        """
         started = time.monotonic()
-        waiting = dict(records)
-        for reply in exchange(self.grid, records, deadline_s=self.study.strategy.deadline_s):
-            seat, asked = self.seats[reply.node], waiting.pop(reply.node)
-            record, status, reason = reply.record, "used", reply.reason
-            if record is None:
-                status = "failed"
-            elif record.kind == "failure":
-                status, reason = of_failure(record)
-            elif record.kind != answer_kind:
-                status, reason = "refused", f"kind.{record.kind}"
-            elif record.fields["site"] != seat.site:
-                status, reason = "refused", "site"
-            used = record if status == "used" else None
-            outcome = Outcome(
-                status,
-                reason,
-                patients=0 if used is None else int(used.fields.get("patients", 0)),
-                seconds=reply.seconds,
-                bytes_up=0 if record is None else record.size_bytes,
-                bytes_down=asked.size_bytes,
-            )
-            yield self._answer(phase, Answer(seat, used, outcome), round_number)
-        for node, asked in waiting.items():
-            seconds = time.monotonic() - started
-            outcome = Outcome("late", "deadline", seconds=seconds, bytes_down=asked.size_bytes)
-            yield self._answer(phase, Answer(self.seats[node], None, outcome), round_number)
+        waiting = dict(asked)
+        self.board.ask(self.seats[node].site for node in asked)
+        instructions = {node: [q.record for q in questions] for node, questions in asked.items()}
+        for reply in exchange(self.grid, instructions, deadline_s=self.study.strategy.deadline_s):
+            yield from self._answers(reply, waiting.pop(reply.node))
+        for node, questions in waiting.items():
+            late = Reply(node, (), DEADLINE, time.monotonic() - started)
+            yield from self._answers(late, questions)
 
     def gather(
         self,
@@ -134,29 +106,31 @@ class Federation:
         shapes: Shapes,
         round_number: int | None = None,
     ) -> dict[str, Sums]:
-        """Ask for sums; returns those of every site whose answer is well-formed, by site name."""
-        sums: dict[str, Sums] = {}
-        for answer in self.ask(phase, records, answer_kind=answer_kind, round_number=round_number):
-            if answer.record is not None:
-                try:
-                    sums[answer.seat.site] = Sums.from_arrays(answer.record.arrays, shapes)
-                except WireError:
-                    self.note(phase, answer.seat.site, "refused", "wire", round_number)
-        return {site: sums[site] for site in sorted(sums)}
+        """Ask one thing for sums; returns those of every site whose answer is well-formed, by site name."""
+        asked = {n: [Question(phase, record, answer_kind, round_number)] for n, record in records.items()}
+        sums = {answer.seat.site: self.sums(answer, shapes) for answer in self.ask(asked)}
+        return {site: found for site, found in sorted(sums.items()) if found is not None}
 
-    def to_all(self, record: Record) -> dict[int, Record]:
-        """Address the same record to every enrolled node; weights are then serialised once."""
-        return dict.fromkeys(self.seats, record)
+    def sums(self, answer: Answer, shapes: Shapes) -> Sums | None:
+        """Read an answer's sums; None where it was not used, or is refused now for its shapes."""
+        if answer.record is None:
+            return None
+        try:
+            return Sums.from_arrays(answer.record.arrays, shapes)
+        except WireError:
+            self.refuse(answer, "wire")
+            return None
 
-    def refuse(self, phase: str, answer: Answer, reason: str, round_number: int) -> Outcome:
+    def to_all(self, *questions: Question) -> Asked:
+        """Address the same questions to every enrolled node; weights are then serialised once."""
+        return dict.fromkeys(self.seats, questions)
+
+    def refuse(self, answer: Answer, reason: str) -> Outcome:
         """Turn a well-formed answer away after all, with a reason."""
-        self.note(phase, answer.seat.site, "refused", reason, round_number)
+        question = answer.question
+        self.note(question.phase, answer.seat.site, "refused", reason, question.round_number)
+        self.board.tell(answer.seat.site, "refused", reason)
         return replace(answer.outcome, status="refused", reason=reason, patients=0)
-
-    def _answer(self, phase: str, answer: Answer, round_number: int | None) -> Answer:
-        if answer.outcome.status != "used":
-            self.note(phase, answer.seat.site, answer.outcome.status, answer.outcome.reason, round_number)
-        return answer
 
     def note(
         self, phase: str, site: str, status: str, reason: str | None, round_number: int | None = None
@@ -168,39 +142,37 @@ class Federation:
             )
         )
 
-    def _seat(self, node: int, record: Record) -> None:
-        site = str(record.fields.get("site"))
-        taken = {seat.site for seat in self.seats.values()}
-        wrong = {
-            "kind": record.kind != "enrolment",
-            "study": record.fields.get("study_digest") != self.study.digest(),
-            "version": record.fields.get("wardround") != __version__,
-            "site_twice": site in taken,
-        }
-        for reason, is_wrong in wrong.items():
-            if is_wrong:
-                return self.note("enrolment", site, "refused", reason)
-        try:
-            seat = Seat(
-                node=node,
-                site=site,
-                patients=Patients(**{s: record.integer(s) for s in ("train", "validation", "test")}),
-                skipped=tuple(
-                    Skipped(reason=reason, count=count)
-                    for reason, count in sorted(json.loads(record.text("skipped")).items())
-                ),
-                patient_unit=record.text("patient_unit"),
-            )
-            seat.entry(self.study, None)  # what cannot stand in results.json must not show at the end
-        except (ValueError, AttributeError, TypeError):
-            return self.note("enrolment", site, "refused", "content")
-        self.seats[node] = seat
-        return None
+    def _answers(self, reply: Reply, questions: Sequence[Question]) -> list[Answer]:
+        seat = self.seats[reply.node]
+        kinds = [q.answer_kind for q in questions]
+        judged = sort_out(reply.records, kinds, site=seat.site, reason=reply.reason)
+        sizes = [r.size_bytes if r is not None else 0 for r in reply.records]
+        sizes = sizes if len(sizes) == len(kinds) else [0] * len(kinds)
+        answers = [
+            self._answer(seat, question, found, reply.seconds, size)
+            for question, found, size in zip(questions, judged, sizes, strict=True)
+        ]
+        self.board.answer(
+            seat.site, [a.outcome for a in answers], bytes_up=sum(sizes), bytes_down=_message_bytes(questions)
+        )
+        return answers
 
-    def _wait_for_nodes(self, expected: int, deadline_s: float) -> list[int]:
-        started = time.monotonic()
-        while True:
-            nodes = sorted(self.grid.get_node_ids())
-            if len(nodes) >= expected or time.monotonic() - started > deadline_s:
-                return nodes
-            time.sleep(NODE_POLL_S)
+    def _answer(self, seat: Seat, question: Question, found: Found, seconds: float, size: int) -> Answer:
+        if found.status != "used":
+            self.note(question.phase, seat.site, found.status, found.reason, question.round_number)
+        outcome = Outcome(
+            found.status,
+            found.reason,
+            patients=0 if found.record is None else int(found.record.fields.get("patients", 0)),
+            seconds=seconds,
+            bytes_up=size,
+            bytes_down=question.record.size_bytes,
+        )
+        return Answer(seat, question, found.record, outcome)
+
+
+def _message_bytes(questions: Sequence[Question]) -> int:
+    """Size of one message: arrays that several of its instructions share are sent once."""
+    arrays = {id(q.record.arrays): q.record.arrays for q in questions}
+    fields = sum(len(json.dumps(dict(q.record.fields))) for q in questions)
+    return fields + sum(a.nbytes for held in arrays.values() for a in held.values())

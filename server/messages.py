@@ -2,25 +2,21 @@
 
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 
-import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
 
-from shared.npy import from_bytes
-from shared.wire import RECORDS, WIRE_VERSION, Record
+from server.rounds import OFFLINE
+from shared.packing import FORMAT, PACKED, pack, unpack
+from shared.wire import RECORDS, WIRE_VERSION, Record, arrays_key, fields_key
 
-ACTIONS: Mapping[str, str] = {
-    "enrol": "query.enrol",
-    "train": "train.round",
-    "evaluate": "evaluate.segmentation",
-    "newton": "evaluate.newton",
-    "reliability": "evaluate.reliability",
-    "finish": "query.finish",
-}
-"""Kind of instruction -> Flower message type."""
+MESSAGE_TYPE = "query"
+"""Flower's kind of every message of ours; what is asked stands in the records."""
+
+OFFLINE_CODES = (3, 5)
+"""Flower's MESSAGE_UNAVAILABLE and NODE_UNAVAILABLE: the node was not there to take the message."""
 
 POLL_S = 0.01
 LONGEST_POLL_S = 0.5
@@ -28,72 +24,113 @@ LONGEST_POLL_S = 0.5
 
 @dataclass(frozen=True)
 class Reply:
-    """One node's answer: a record, or the reason why there is none that can be read."""
+    """One node's reply: its records in order, or the reason why there are none.
+
+    A record that cannot be read is None; `reason` is None, ``offline``, ``wire`` or Flower's own error code.
+    """
 
     node: int
-    record: Record | None
+    records: tuple[Record | None, ...]
     reason: str | None
     seconds: float
 
 
-def exchange(grid: Grid, instructions: Mapping[int, Record], *, deadline_s: float) -> Iterator[Reply]:
-    """Send one instruction to each node and yield replies as they arrive, until all did or time is up.
+class Mailbox:
+    """Messages under way: `send` more at any time, and take the replies as they arrive."""
 
-    A reply is let go as soon as it is yielded, so that memory grows with the replies that arrive at the same
-    moment and not with the number of sites. A node that says nothing before the deadline yields nothing; what
-    it sends later belongs to a message nobody waits for.
-    """
-    started = time.monotonic()
-    arrays: dict[int, ArrayRecord] = {}  # sites that get the same weights share one serialised copy
-    waiting = {
-        message_id: node
-        for node, message_id in zip(
-            instructions,
-            grid.push_messages([_message(n, r, arrays) for n, r in instructions.items()]),
-            strict=True,
-        )
-    }
-    pause = POLL_S
-    while waiting and time.monotonic() - started < deadline_s:
+    def __init__(self, grid: Grid) -> None:
+        self._grid = grid
+        self._under_way: dict[str, tuple[int, float]] = {}
+        self._unsent: list[int] = []
+        self._pause_s = POLL_S
+
+    @property
+    def nodes(self) -> Set[int]:
+        """Nodes that owe a reply."""
+        return {*self._unsent, *(node for node, _ in self._under_way.values())}
+
+    def send(self, instructions: Mapping[int, Sequence[Record]]) -> None:
+        """Send each node its instructions, in one message; equal arrays are serialised and sent once."""
+        arrays: dict[int, ArrayRecord] = {}
+        messages = [_message(node, records, arrays) for node, records in instructions.items()]
+        sent_at = time.monotonic()
+        for node, message_id in zip(instructions, self._grid.push_messages(messages), strict=True):
+            if message_id:
+                self._under_way[message_id] = (node, sent_at)
+            else:  # Flower takes no message for a node that was removed
+                self._unsent.append(node)
+
+    def arrived(self) -> Iterator[Reply]:
+        """Yield the replies that are there now; where there is none, wait a moment and yield nothing.
+
+        A reply is let go as soon as it is yielded, so that memory grows with the replies that arrive at the
+        same moment and not with the number of sites.
+        """
+        while self._unsent:
+            yield Reply(self._unsent.pop(), (), OFFLINE, 0.0)
         asked = time.monotonic()
-        replies = deque(grid.pull_messages(waiting.keys()))
-        pause = POLL_S if replies else min(pause * 1.5, LONGEST_POLL_S)
-        if waiting and not replies:
-            time.sleep(max(0.0, pause - (time.monotonic() - asked)))  # some grids wait by themselves
-        while replies:
-            message = replies.popleft()
-            node = waiting.pop(message.metadata.reply_to_message_id, None)
+        found = deque(self._grid.pull_messages(self._under_way.keys())) if self._under_way else deque()
+        self._pause_s = POLL_S if found else min(self._pause_s * 1.5, LONGEST_POLL_S)
+        if not found:
+            time.sleep(max(0.0, self._pause_s - (time.monotonic() - asked)))  # some grids wait by themselves
+        while found:
+            message = found.popleft()
+            node, sent_at = self._under_way.pop(message.metadata.reply_to_message_id, (None, 0.0))
             if node is not None:
-                reply = _reply(node, message, time.monotonic() - started)
+                reply = _reply(node, message, time.monotonic() - sent_at)
                 del message
                 yield reply
 
 
-def _message(node: int, record: Record, arrays: dict[int, ArrayRecord]) -> Message:
-    key = id(record.arrays)
-    if key not in arrays:
-        arrays[key] = ArrayRecord(
-            {name: Array(np.asarray(array, order="C")) for name, array in record.arrays.items()}
+def exchange(
+    grid: Grid, instructions: Mapping[int, Sequence[Record]], *, deadline_s: float
+) -> Iterator[Reply]:
+    """Send each node its instructions and yield replies as they arrive, until all did or time is up.
+
+    A node that says nothing before the deadline yields nothing; what it sends later belongs to a message
+    nobody waits for.
+    """
+    ends = time.monotonic() + deadline_s
+    mailbox = Mailbox(grid)
+    mailbox.send(instructions)
+    while mailbox.nodes and time.monotonic() < ends:
+        yield from mailbox.arrived()
+
+
+def _message(node: int, records: Sequence[Record], arrays: dict[int, ArrayRecord]) -> Message:
+    content = RecordDict()
+    for place, record in enumerate(records):
+        key = id(record.arrays)
+        if key not in arrays:
+            data = pack(record.arrays)
+            arrays[key] = ArrayRecord({PACKED: Array("uint8", (len(data),), FORMAT, data)})
+        content[fields_key(place)] = ConfigRecord(
+            {"version": WIRE_VERSION, "kind": record.kind, **record.fields}
         )
-    fields = ConfigRecord({"version": WIRE_VERSION, "kind": record.kind, **record.fields})
-    content = RecordDict({"fields": fields, "arrays": arrays[key]})
-    return Message(content, node, ACTIONS[record.kind])
+        content[arrays_key(place)] = arrays[key]
+    return Message(content, node, MESSAGE_TYPE)
 
 
 def _reply(node: int, message: Message, seconds: float) -> Reply:
     if message.has_error():
         # Flower's own error: the node is gone or its app did not start. Its text may name paths; drop it.
-        return Reply(node, None, f"flower.{message.error.code}", seconds)
+        code = message.error.code
+        return Reply(node, (), OFFLINE if code in OFFLINE_CODES else f"flower.{code}", seconds)
     try:
         content = message.content
-        fields = dict(content.config_records["fields"])
+        records = tuple(_record(content, place) for place in range(len(content.config_records)))
+    except Exception:  # whatever a site sends, reading it must not end the run
+        return Reply(node, (), "wire", seconds)
+    return Reply(node, records, None, seconds)
+
+
+def _record(content: RecordDict, place: int) -> Record | None:
+    try:
+        fields = dict(content.config_records[fields_key(place)])
         version, kind = fields.pop("version", None), str(fields.pop("kind", None))
         if version != WIRE_VERSION or kind not in RECORDS or not RECORDS[kind].leaves_site:
-            return Reply(node, None, "wire", seconds)
-        received = {
-            name: from_bytes(array.data, dtype=array.dtype, shape=tuple(array.shape))
-            for name, array in content.array_records["arrays"].items()
-        }
-        return Reply(node, Record(kind, fields, received), None, seconds)  # type: ignore[arg-type]
-    except Exception:  # whatever a site sends, reading it must not end the run
-        return Reply(node, None, "wire", seconds)
+            return None
+        received = unpack(content.array_records[arrays_key(place)][PACKED].data)
+        return Record(kind, fields, received)  # type: ignore[arg-type]
+    except Exception:  # as above: one record that cannot be read does not spoil the others
+        return None

@@ -2,21 +2,25 @@
 
 - A round asks every enrolled site. A site's part in it ends as exactly one of
     used      its update is in the model
-    late      it had not answered at the deadline
+    late      it had not answered at the deadline, or was not connected
     failed    it said that it could not (its code), or Flower lost it
     refused   it answered, and admission did not accept the answer, or its own policy released none
 - A round is valid when at least `quorum` sites were used. An invalid round changes nothing and ends the run
   with QuorumError; the checkpoint of the round before is kept, and `--resume` goes on from there.
+- One message may ask several things. Each answer counts by itself; a reply with another number of answers is
+  refused whole.
 - One failed, late or refused site never ends a round, and is asked again in the next.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from shared.errors import NothingTrainedError, QuorumError
 from shared.wire import Record
 
 REFUSALS = ("policy.",)
+OFFLINE = "offline"
+DEADLINE = "deadline"
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,42 @@ def of_failure(record: Record) -> tuple[str, str]:
     """Status and reason of a ``failure`` record."""
     code = record.text("code")
     return ("refused" if code.startswith(REFUSALS) else "failed"), code
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a reply holds for one question; `record` is None unless the status is used."""
+
+    record: Record | None
+    status: str
+    reason: str | None = None
+
+
+def sort_out(
+    records: Sequence[Record | None], kinds: Sequence[str], *, site: str | None, reason: str | None
+) -> list[Found]:
+    """Judge one reply to a message with as many questions as `kinds`, the answers expected, in order.
+
+    `reason` says why there are no records; a None among `records` is one that cannot be read; `site` is whose
+    answers they must be, where that is known.
+    """
+    if reason is not None:
+        return [Found(None, "late" if reason in (OFFLINE, DEADLINE) else "failed", reason)] * len(kinds)
+    if len(records) != len(kinds):
+        return [Found(None, "refused", "count")] * len(kinds)
+    return [_found(record, kind, site) for record, kind in zip(records, kinds, strict=True)]
+
+
+def _found(record: Record | None, kind: str, site: str | None) -> Found:
+    if record is None:
+        return Found(None, "failed", "wire")
+    if record.kind == "failure":
+        return Found(None, *of_failure(record))
+    if record.kind != kind:
+        return Found(None, "refused", f"kind.{record.kind}")
+    if site is not None and record.fields["site"] != site:
+        return Found(None, "refused", "site")
+    return Found(record, "used")
 
 
 def require_quorum(

@@ -1,13 +1,15 @@
 """One federated run from enrolment to results.json, resumable after a kill at any moment.
 
-Phases: enrol; for each round train, aggregate, checkpoint, validate, checkpoint; final evaluation on the test
-patients; priority calibration; export; finish at the sites. A killed run repeats at most the phase it was in.
+Phases: enrol; for each round validate the model of the round before and train it, aggregate, checkpoint;
+validate the last model and evaluate it on the test patients; priority calibration; export; finish at the
+sites. Validation and training share one exchange, since they start from the same weights, and one checkpoint.
+A killed run repeats at most the phase it was in.
 """
 
 import platform
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -15,21 +17,22 @@ from typing import Any
 
 from flwr.serverapp import Grid
 
-from server.admission import Accepted, Refused, admit
-from server.aggregation import RunningSum, Step
+from server.board import Board
 from server.calibration import Calibrated, calibrate
 from server.checkpoint import Checkpoint, load_newest
-from server.evaluation import evaluate
-from server.federation import Federation
+from server.evaluation import Evaluation
+from server.federation import Federation, Question
 from server.progress import report
+from server.report import write_report
 from server.results import Comparison, Results, Round, SiteRound
-from server.rounds import Outcome, require_quorum
+from server.training import Training
 from shared import __version__
 from shared.errors import CheckpointError, FederationError
 from shared.model import TrainedModel, Weights, initial_weights
 from shared.study import Study
 from shared.wire import Record
 
+DEPLOYED = "deploy"
 COMPONENTS = ("flwr", "monai", "torch", "numpy", "opacus", "seismometer")
 
 
@@ -43,6 +46,15 @@ class RunSettings:
     expected_sites: int
     resume: bool = False
     start: Weights | None = None
+    names: Mapping[int, str] | None = None
+    """Enrolled site of each of Flower's node ids; nobody else is asked. None: whoever connects may join."""
+    enrol_wait_s: float | None = None
+    """How long to wait for sites and their approvals; None is the study's deadline."""
+
+    @property
+    def status(self) -> Path:
+        """Where the run's live state is kept."""
+        return self.out / "status.json"
 
 
 class Run:
@@ -51,24 +63,38 @@ class Run:
     def __init__(self, grid: Grid, settings: RunSettings) -> None:
         self._settings = settings
         self._study = settings.study
-        self._federation = Federation(grid, settings.study)
+        self._board = Board(settings.status)
+        self._federation = Federation(grid, settings.study, self._board)
         self._checkpoints = settings.out / "checkpoints"
         self._started = time.monotonic()
         self._earlier_events: list[dict[str, Any]] = []
 
     def execute(self) -> Results:
         """Run to the end and write results.json and model/; raises FederationError when it cannot go on."""
+        try:
+            results = self._execute()
+        except Exception as error:
+            self._board.fail(error)
+            raise
+        self._board.enter("done")
+        return results
+
+    def _execute(self) -> Results:
+        settings, rounds = self._settings, self._study.training.rounds
         current = self._begin()
+        self._board.begin(rounds=rounds, done=current.round, resume=settings.resume)
         self._earlier_events = list(current.history["events"])
-        rounds = self._study.training.rounds
         report("enrolling sites", 0, 1)
-        self._federation.enrol(run=current.history["run"], expected=self._settings.expected_sites)
+        self._federation.enrol(
+            run=current.history["run"],
+            expected=settings.expected_sites,
+            wait_s=settings.enrol_wait_s,
+            names=settings.names,
+        )
         report("enrolling sites", 1, 1)
-        if current.round and not current.history["rounds"][-1].get("validated"):
-            current = self._validate(current)
         for round_number in range(current.round + 1, rounds + 1):
             report("rounds", round_number - 1, rounds)
-            current = self._validate(self._train(current, round_number))
+            current = self._train(current, round_number)
         report("rounds", rounds, rounds)
         return self._conclude(current)
 
@@ -95,79 +121,48 @@ class Run:
         return checkpoint
 
     def _train(self, current: Checkpoint, round_number: int) -> Checkpoint:
+        """One exchange: every site validates the model of the round before and trains it further."""
         started = time.monotonic()
-        study, federation = self._study, self._federation
-        record = Record(
-            "train",
-            {"run": current.history["run"], "study_digest": study.digest(), "round": round_number},
-            current.weights,
-        )
-        total = RunningSum(current.weights)
-        outcomes: dict[str, Outcome] = {}
-        epsilon = dict(current.history["epsilon"])
-        answers = federation.ask(
-            "training", federation.to_all(record), answer_kind="update", round_number=round_number
-        )
-        for answer in answers:
-            site, outcome = answer.seat.site, answer.outcome
-            if answer.record is not None:
-                verdict = admit(
-                    answer.record,
-                    site=site,
-                    round_number=round_number,
-                    weights=current.weights,
-                    enrolled_patients=answer.seat.patients.train,
-                    max_norm=study.strategy.max_update_norm,
-                    privacy=study.privacy,
-                )
-                if isinstance(verdict, Accepted) and not total.add(answer.record.arrays, verdict.patients):
-                    verdict = Refused("overflow")
-                if isinstance(verdict, Refused):
-                    outcome = federation.refuse("training", answer, verdict.reason, round_number)
-                elif study.privacy is not None:
-                    epsilon[site] = answer.record.fields["epsilon"]
-            outcomes[site] = outcome
-            report(f"round {round_number}: sites", len(outcomes), len(federation.seats))
-        require_quorum(
-            outcomes,
-            round_number=round_number,
-            quorum=study.strategy.quorum,
-            trained_before=round_number > 1,
-        )
-        step = Step(study.strategy, current.state)
-        weights = step.apply(current.weights, total.mean())
+        federation, history = self._federation, current.history
+        self._board.enter("training", round_number)
+        validation = self._validation(current)
+        training = Training(federation, current.weights, run=history["run"], round_number=round_number)
+        questions = [validation.question, training.question] if current.round else [training.question]
+        for answer in federation.ask(federation.to_all(*questions)):
+            validation.add(answer)
+            training.add(answer)
+            report(f"round {round_number}: sites", len(training.outcomes), len(federation.seats))
+        weights, state = training.step(current.state)
         entry = {
             "round": round_number,
             "seconds": time.monotonic() - started,
-            "sites": {site: vars(outcomes[site]) for site in sorted(outcomes)},
+            "sites": {site: vars(training.outcomes[site]) for site in sorted(training.outcomes)},
             "validation": None,
         }
-        history = {
-            **current.history,
-            "rounds": [*current.history["rounds"], entry],
-            "epsilon": epsilon,
+        after = {
+            **history,
+            "rounds": [*_validated(history["rounds"], validation), entry],
+            "epsilon": {**history["epsilon"], **training.epsilon},
             "events": self._events(),
         }
-        after = Checkpoint(round_number, weights, step.state, self._timed(history))
-        after.save(self._checkpoints)
-        return after
+        checkpoint = Checkpoint(round_number, weights, state, self._timed(after))
+        checkpoint.save(self._checkpoints)
+        return checkpoint
 
-    def _validate(self, current: Checkpoint) -> Checkpoint:
-        judged = evaluate(
+    def _validation(self, current: Checkpoint) -> Evaluation:
+        return Evaluation(
             self._federation, current.weights, round_number=current.round, split="validation", final=False
         )
-        *earlier, last = current.history["rounds"]
-        found = None if judged is None else judged.model_dump(mode="json", include={"pooled", "sites"})
-        entry = {**last, "validation": found, "validated": True}
-        history = {**current.history, "rounds": [*earlier, entry], "events": self._events()}
-        after = Checkpoint(current.round, current.weights, current.state, self._timed(history))
-        after.save(self._checkpoints)
-        return after
 
     def _conclude(self, current: Checkpoint) -> Results:
         study, federation = self._study, self._federation
+        self._board.enter("evaluation")
         report("final evaluation", 0, 1)
-        judged = evaluate(federation, current.weights, round_number=current.round, split="test", final=True)
+        validation = self._validation(current)
+        final = Evaluation(federation, current.weights, round_number=current.round, split="test", final=True)
+        for answer in federation.ask(federation.to_all(validation.question, final.question)):
+            validation.add(answer)
+            final.add(answer)
         report("final evaluation", 1, 1)
         calibrated = self._calibrate() if study.priority is not None else None
         priority = calibrated.priority if calibrated else None
@@ -185,19 +180,22 @@ class Run:
                     seat.site: seat.entry(study, current.history["epsilon"].get(seat.site))
                     for seat in sorted(federation.seats.values(), key=lambda s: s.site)
                 },
-                "rounds": [_round(entry) for entry in current.history["rounds"]],
-                "evaluation": Comparison(federated=judged),
+                "rounds": [_round(entry) for entry in _validated(current.history["rounds"], validation)],
+                "evaluation": Comparison(federated=final.judged()),
                 "calibration": calibrated.figures if calibrated else None,
                 "events": self._events(),
             }
         )
         results.write(self._settings.out / "results.json")
+        if self._settings.engine == DEPLOYED:  # a simulation writes its own, with what only it can know
+            write_report(results, self._settings.out / "report.html")
         return results
 
     def _calibrate(self) -> Calibrated | None:
         priority = self._study.priority
         if priority is None:
             return None
+        self._board.enter("calibration")
         report("calibrating the priority", 0, 1)
         try:
             return calibrate(self._federation, priority)
@@ -214,7 +212,8 @@ class Run:
             "finish", {"study_digest": self._study.digest(), "calibration": text}, current.weights
         )
         federation = self._federation
-        answers = federation.ask("finish", federation.to_all(record), answer_kind="finished")
+        self._board.enter("finish")
+        answers = federation.ask(federation.to_all(Question("finish", record, "finished")))
         for done, answer in enumerate(answers, start=1):
             report("worklists and reports at the sites", done, len(federation.seats))
             if answer.record is not None and answer.record.text("seismometer").startswith("failed"):
@@ -238,7 +237,15 @@ def versions() -> dict[str, str]:
     }
 
 
+def _validated(rounds: Sequence[dict[str, Any]], validation: Evaluation) -> list[dict[str, Any]]:
+    """Give the rounds so far what the model of the last of them scored."""
+    judged = validation.judged()
+    if judged is None or not rounds:
+        return list(rounds)
+    *earlier, last = rounds
+    return [*earlier, {**last, "validation": judged.model_dump(mode="json", include={"pooled", "sites"})}]
+
+
 def _round(entry: Mapping[str, Any]) -> Round:
-    kept = {k: v for k, v in entry.items() if k != "validated"}
-    kept["sites"] = {site: SiteRound.model_validate(o) for site, o in entry["sites"].items()}
-    return Round.model_validate(kept)
+    sites = {site: SiteRound.model_validate(outcome) for site, outcome in entry["sites"].items()}
+    return Round.model_validate({**entry, "sites": sites})

@@ -1,4 +1,4 @@
-"""Arrays out of .npy bytes and files whose type and shape are known already.
+"""Arrays out of .npy files whose type and shape are known already.
 
 `np.load` evaluates a header with ast.literal_eval, which CPython 3.11.7 was seen to end with "SystemError:
 AST constructor recursion depth mismatch" in one of several threads, and sites are threads in the inline
@@ -14,13 +14,6 @@ import numpy as np
 MAGIC = b"\x93NUMPY"
 LONGEST_HEADER = 4096
 KINDS = "fiu"
-
-
-def from_bytes(data: bytes, *, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
-    """Read-only array from the bytes of a .npy file; raise ValueError unless they hold just this array."""
-    kind = np.dtype(dtype)
-    start = _check(data[:LONGEST_HEADER], kind, len(data), shape)
-    return np.frombuffer(data, kind, count=math.prod(shape), offset=start).reshape(shape)
 
 
 def map_file(path: Path, *, dtype: str, shape: tuple[int, ...]) -> np.memmap[Any, Any]:

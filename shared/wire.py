@@ -4,6 +4,9 @@ A record has a kind, scalar fields and named arrays; the table `RECORDS` below i
 Rules for changing it: never change the meaning or the unit of a name; add a new name and raise
 WIRE_VERSION; a site refuses a version it does not know. Arrays are float32 weights, float64 sums or
 int64 counts, never objects. What a site releases is always a sum or a mean over its patients.
+
+A message carries one or more instructions, its reply one answer to each of them, in the same order.
+Record number i of a message lies under `fields_key(i)` and `arrays_key(i)`.
 """
 
 import json
@@ -14,7 +17,7 @@ import numpy as np
 
 from shared.errors import WireError
 
-WIRE_VERSION = 1
+WIRE_VERSION = 2
 
 NO_ARRAYS = "none"
 Scalar = bool | int | float | str
@@ -79,7 +82,15 @@ RECORDS: Mapping[str, Spec] = {
     ),
     "update": Spec(
         "weight change after local training, over how many patients, the epsilon spent (-1: none claimed)",
-        {"site": str, "round": int, "patients": int, "loss": float, "epsilon": float, "delta": float},
+        {
+            "site": str,
+            "run": str,
+            "round": int,
+            "patients": int,
+            "loss": float,
+            "epsilon": float,
+            "delta": float,
+        },
         "weight deltas, float32, names and shapes of the model",
         True,
     ),
@@ -113,7 +124,30 @@ RECORDS: Mapping[str, Spec] = {
         NO_ARRAYS,
         True,
     ),
+    # site -> control service of the coordinator
+    "membership": Spec(
+        "this site asks to become a member, under this public key",
+        {"site": str, "public_key": str, "version": str},
+        NO_ARRAYS,
+        True,
+    ),
+    "greeting": Spec(
+        "this site is there: its version, its clock, how long its audit log is and how it ends",
+        {"site": str, "version": str, "clock": float, "audit_lines": int, "audit_seal": str},
+        NO_ARRAYS,
+        True,
+    ),
 }
+
+
+def fields_key(place: int) -> str:
+    """Where a message holds the fields of its record number `place`, from 0."""
+    return f"{place}.fields"
+
+
+def arrays_key(place: int) -> str:
+    """Where a message holds the arrays of its record number `place`, from 0."""
+    return f"{place}.arrays"
 
 
 @dataclass(frozen=True)

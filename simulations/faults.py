@@ -11,6 +11,9 @@ from flwr.app import Array, ArrayRecord, Context, Message
 from flwr.clientapp import ClientApp
 
 from client.app import site_of
+from client.messages import instructions_in
+from shared.packing import FORMAT, PACKED, pack, unpack
+from shared.wire import arrays_key, fields_key
 from simulations.scenario import Fault
 
 
@@ -26,17 +29,25 @@ class FaultyClientApp(ClientApp):
         """Answer `message` as the app would, then apply the site's fault."""
         reply = self._app(message, context)
         fault = self._faults.get(site_of(context).name)
-        if fault is not None and message.metadata.message_type == "train.round":
-            asked = message.content.config_records["fields"]["round"]
-            if fault.rounds is None or asked in fault.rounds:
-                _apply(fault, reply)
+        place, round_number = _training(message)
+        if fault is not None and place is not None and (fault.rounds is None or round_number in fault.rounds):
+            _apply(fault, reply, place)
         return reply
 
 
-def _apply(fault: Fault, reply: Message) -> None:
+def _training(message: Message) -> tuple[int | None, int]:
+    """Place and round of the training instruction in `message`; None where it holds none."""
+    for place in range(instructions_in(message)):
+        fields = message.content.config_records[fields_key(place)]
+        if fields["kind"] == "train":
+            return place, int(str(fields["round"]))
+    return None, 0
+
+
+def _apply(fault: Fault, reply: Message, place: int) -> None:
     if fault.kind == "late":
         time.sleep(fault.seconds)
         return
-    arrays = reply.content.array_records["arrays"]
-    broken = {name: Array(np.full(a.shape, np.nan, dtype=np.float32)) for name, a in arrays.items()}
-    reply.content["arrays"] = ArrayRecord(broken)
+    arrays = unpack(reply.content.array_records[arrays_key(place)][PACKED].data)
+    data = pack({name: np.full_like(array, np.nan) for name, array in arrays.items()})
+    reply.content[arrays_key(place)] = ArrayRecord({PACKED: Array("uint8", (len(data),), FORMAT, data)})

@@ -41,7 +41,7 @@ def prepared_sites(
             "patients": str((data / "patients.csv").resolve()),
             "work": ".",
             "seismometer": False,
-            "policy": {"minimum_patients": 1},
+            "policy": {"studies": "any", "minimum_patients": 1},
         }
         with write_atomically(path) as draft:
             draft.write_text(yaml.safe_dump(values), encoding="utf-8")

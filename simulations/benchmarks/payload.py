@@ -8,12 +8,11 @@ from pathlib import Path
 
 from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
-from flwr.common.serde import recorddict_to_proto
 from flwr.serverapp.strategy import FedAvg
+from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects
 
 from client.app import app as client_app
 from server.app import app as server_app
-from server.messages import ACTIONS
 from shared.errors import FederationError
 from shared.files import write_atomically
 from shared.model import build, initial_weights, set_weights
@@ -25,10 +24,14 @@ from simulations.engine import InlineGrid, RunConfig, run_inline
 TRAIN, EVALUATE = "train", "evaluate"
 OURS = "Wardround"
 FLOWER = "Flower FedAvg"
+JUDGED = "evaluate evaluate"  # after the last round: its validation and the test patients, in one message
 
 
 class Scales(ClientApp):
-    """An app that weighs what goes in and what comes out: Flower's own serialisation of both, in bytes."""
+    """An app that weighs what goes in and what comes out, in bytes: each of Flower's objects once, as sent.
+
+    Sizes are kept by what was asked: the kinds of instruction in a message, or Flower's own kind of message.
+    """
 
     def __init__(self, app: ClientApp) -> None:
         super().__init__()
@@ -39,10 +42,17 @@ class Scales(ClientApp):
     def __call__(self, message: Message, context: Context) -> Message:
         """Answer `message` as the app would."""
         reply = self._app(message, context)
-        kind = message.metadata.message_type
-        self.bytes_down[kind].append(recorddict_to_proto(message.content).ByteSize())
-        self.bytes_up[kind].append(recorddict_to_proto(reply.content).ByteSize())
+        kinds = [
+            str(record["kind"]) for record in message.content.config_records.values() if "kind" in record
+        ]
+        asked = " ".join(kinds) or message.metadata.message_type
+        self.bytes_down[asked].append(_sent_bytes(message.content))
+        self.bytes_up[asked].append(_sent_bytes(reply.content))
         return reply
+
+
+def _sent_bytes(content: RecordDict) -> int:
+    return sum(len(part.deflate()) for part in get_all_nested_objects(content).values())
 
 
 class _WaitingGrid(InlineGrid):
@@ -78,10 +88,10 @@ def measure(folder: Path) -> tuple[Comparison, ...]:
         f"Flower ({parameters * 4:,} bytes are the parameters themselves)"
     )
     sent = (
-        ("down, training instruction", ours.bytes_down[ACTIONS["train"]], flower.bytes_down[TRAIN]),
-        ("up, update", ours.bytes_up[ACTIONS["train"]], flower.bytes_up[TRAIN]),
-        ("down, weights to validate", ours.bytes_down[ACTIONS["evaluate"]], flower.bytes_down[EVALUATE]),
-        ("up, validation", ours.bytes_up[ACTIONS["evaluate"]], flower.bytes_up[EVALUATE]),
+        ("down, training instruction", ours.bytes_down["train"], flower.bytes_down[TRAIN]),
+        ("up, update", ours.bytes_up["train"], flower.bytes_up[TRAIN]),
+        ("down, weights to validate", ours.bytes_down[JUDGED], flower.bytes_down[EVALUATE]),
+        ("up, validation", ours.bytes_up[JUDGED], flower.bytes_up[EVALUATE]),
     )
     rows = [(measure, first[0], second[0]) for measure, first, second in sent]
     rows.append(("whole round, both ways", sum(row[1] for row in rows), sum(row[2] for row in rows)))

@@ -11,12 +11,10 @@ from pathlib import Path
 from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
-from client.app import answer
-from client.app import app as client_app
+from client.app import ACTS, answer
 from client.node import Node
 from client.site import Site
 from server.app import app as server_app
-from server.messages import ACTIONS
 from server.results import Results
 from shared.files import write_atomically
 from shared.study import Study
@@ -54,9 +52,7 @@ class TimedClientApp(ClientApp):
 
     def __call__(self, message: Message, context: Context) -> Message:
         """Answer `message` as the app does."""
-        if message.metadata.message_type == ACTIONS["train"]:
-            return answer(message, context, _timed_train)
-        return client_app(message, context)
+        return answer(message, context, {**ACTS, "train": _timed_train})
 
 
 def _timed_train(node: Node, record: Record) -> Record:
@@ -111,7 +107,10 @@ def measure(size: Size, engines: Mapping[str, Engine], folder: Path) -> tuple[Co
                 name: tuple(s for c in found for s in c.beyond_training_s[1:])
                 for name, found in costs.items()
             },
-            note=f"seconds of the round in which no site trained; validation not included; {setting}",
+            note=(
+                "seconds of the round in which no site trained; validation of the round before included; "
+                f"{setting}"
+            ),
         ),
         Comparison(
             measure=f"whole run of {size.rounds} rounds",

@@ -10,9 +10,10 @@ from flwr.supercore.task_identity import TaskIdentity
 from client.app import app
 from client.node import Node
 from client.site import Site
+from shared.packing import FORMAT, PACKED, pack
 from shared.priority import CalibratedPriority
 from shared.study import Study
-from shared.wire import WIRE_VERSION, Record, Scalar
+from shared.wire import WIRE_VERSION, Record, Scalar, arrays_key, fields_key
 
 PATIENTS = 24
 SIDE = 16
@@ -52,7 +53,7 @@ def site_at(data: Path, work: Path, **changes: Any) -> Site:
         "patients": data / "patients.csv",
         "work": work,
         "seismometer": False,
-        "policy": {"minimum_patients": 2},
+        "policy": {"studies": "any", "minimum_patients": 2},
     }
     return Site.parse({**values, **changes}, "test site")
 
@@ -99,23 +100,19 @@ def priority_of(study: Study, coefficients: dict[str, float]) -> CalibratedPrior
     )
 
 
-def message(
-    action: str,
-    kind: str,
-    fields: Fields,
-    arrays: Weights | None = None,
-    *,
-    version: int = WIRE_VERSION,
-) -> Message:
-    """An instruction as Flower hands it to the ClientApp."""
+Instruction = tuple[str, Fields, Weights]
+"""Kind, fields and arrays, right or wrong."""
+
+
+def message(*instructions: Instruction, version: int = WIRE_VERSION) -> Message:
+    """Instructions as Flower hands them to the ClientApp."""
     TaskIdentity.run_id = TaskIdentity.node_id = TaskIdentity.task_id = 1
-    content = RecordDict(
-        {
-            "fields": ConfigRecord({"version": version, "kind": kind, **fields}),
-            "arrays": ArrayRecord({name: Array(array) for name, array in (arrays or {}).items()}),
-        }
-    )
-    made = Message(content, 1, action)
+    content = RecordDict()
+    for place, (kind, fields, arrays) in enumerate(instructions):
+        content[fields_key(place)] = ConfigRecord({"version": version, "kind": kind, **fields})
+        data = pack(arrays)
+        content[arrays_key(place)] = ArrayRecord({PACKED: Array("uint8", (len(data),), FORMAT, data)})
+    made = Message(content, 1, "query")
     made.metadata.__dict__["_message_id"] = "instruction-1"
     return made
 

@@ -1,5 +1,6 @@
 """The ClientApp as Flower calls it."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,59 +10,106 @@ from flwr.app import Context, Message, RecordDict
 from flwr.common.serde import message_to_proto
 
 from client import node as node_module
-from client.app import SITES_VARIABLE, app, site_of
+from client.app import ACTS, SITES_VARIABLE, app, site_of
 from client.audit import Audit
 from client.site import Site
 from shared.errors import ConfigError
-from shared.wire import Record
-from tests.client.hospital import RUN, Weights, message, send, site_at, tiny_study
+from shared.wire import RECORDS, Record, fields_key
+from tests.client.hospital import RUN, Fields, Instruction, Weights, message, send, site_at, tiny_study
 
 PERSON = "Erika_Mustermann_1964"
 
-ENROL: tuple[str, str, dict[str, Any]] = (
-    "query.enrol",
-    "enrol",
-    {"run": RUN, "study": tiny_study().model_dump_json()},
-)
-DIGEST = {"study_digest": tiny_study().digest()}
-INSTRUCTIONS: list[tuple[str, str, dict[str, Any]]] = [
+ENROL: Instruction = ("enrol", {"run": RUN, "study": tiny_study().model_dump_json()}, {})
+DIGEST: Fields = {"study_digest": tiny_study().digest()}
+COEFFICIENTS: Weights = {"coefficients": np.zeros(4)}
+TRAIN: Instruction = ("train", {**DIGEST, "run": RUN, "round": 1}, {})
+INSTRUCTIONS: list[Instruction] = [
     ENROL,
-    ("train.round", "train", {**DIGEST, "run": RUN, "round": 1}),
-    ("evaluate.segmentation", "evaluate", {**DIGEST, "round": 1, "split": "test", "final": True}),
-    ("evaluate.newton", "newton", {**DIGEST, "split": "validation", "site_index": 0, "sites": 1}),
-    ("evaluate.reliability", "reliability", {**DIGEST, "split": "validation", "calibrated": True}),
-    ("query.finish", "finish", {**DIGEST, "calibration": ""}),
+    TRAIN,
+    ("evaluate", {**DIGEST, "round": 1, "split": "test", "final": True}, {}),
+    ("newton", {**DIGEST, "split": "validation", "site_index": 0, "sites": 1}, COEFFICIENTS),
+    ("reliability", {**DIGEST, "split": "validation", "calibrated": True}, COEFFICIENTS),
+    ("finish", {**DIGEST, "calibration": ""}, {}),
 ]
 ANSWERS = ["enrolment", "update", "segmentation", "derivatives", "reliability_bins", "finished"]
 
 
-def kind_of(reply: Message) -> str:
-    return str(reply.content.config_records["fields"]["kind"])
+def kinds_of(reply: Message) -> list[str]:
+    records = reply.content.config_records
+    return [str(records[fields_key(place)]["kind"]) for place in range(len(records))]
 
 
-def test_every_instruction_has_its_answer_and_its_audit_line(
-    phantoms: Path, tmp_path: Path, weights: Weights
+def with_weights(instruction: Instruction, weights: Weights) -> Instruction:
+    kind, fields, arrays = instruction
+    return kind, fields, weights if kind in ("train", "evaluate", "finish") else arrays
+
+
+def test_the_node_acts_on_every_instruction_there_is_and_on_nothing_else() -> None:
+    assert set(ACTS) == {kind for kind, spec in RECORDS.items() if not spec.leaves_site}
+    assert [kind for kind, _, _ in INSTRUCTIONS] == list(ACTS)
+
+
+@pytest.mark.parametrize("together", [False, True], ids=["a message each", "all in one message"])
+def test_every_instruction_has_its_answer_in_order_and_its_audit_line(
+    together: bool, phantoms: Path, tmp_path: Path, weights: Weights
 ) -> None:
     site = site_at(phantoms, tmp_path / "work")
-    coefficients = {"coefficients": np.zeros(4)}
-    arrays = [{}, weights, weights, coefficients, coefficients, weights]
-    replies = [send(site, message(*i, a)) for i, a in zip(INSTRUCTIONS, arrays, strict=True)]
-    assert [kind_of(reply) for reply in replies] == ANSWERS
-    assert Audit(tmp_path / "work" / "audit.jsonl").verify() == len(ANSWERS) + 1  # and "enrolled"
+    asked = [with_weights(instruction, weights) for instruction in INSTRUCTIONS]
+    messages = [message(*asked)] if together else [message(one) for one in asked]
+    assert [kind for m in messages for kind in kinds_of(send(site, m))] == ANSWERS
+    log = tmp_path / "work" / "audit.jsonl"
+    assert Audit(log).verify() > len(ANSWERS)  # and "enrolled"
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [line["kind"] for line in lines if line["event"] == "released"] == ANSWERS
 
 
-@pytest.mark.parametrize(("action", "kind", "fields"), INSTRUCTIONS)
-def test_no_byte_of_a_reply_holds_the_text_of_a_failure(
-    action: str, kind: str, fields: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+BROKEN: dict[str, Instruction] = {
+    "of another study": ("train", {"study_digest": "0" * 64, "run": RUN, "round": 1}, {}),
+    "no instruction": ("gossip", {}, {}),
+    "lacks fields": ("train", {"run": RUN}, {}),
+    "an answer": ("failure", {"site": "north", "code": "internal", "cases": 0}, {}),
+}
+
+
+@pytest.mark.parametrize("fault", BROKEN)
+def test_what_fails_fails_in_its_own_place_and_the_next_instruction_is_answered(
+    fault: str, phantoms: Path, tmp_path: Path, weights: Weights
 ) -> None:
-    def fail(node: node_module.Node, record: Record) -> Record:
+    site = site_at(phantoms, tmp_path / "work")
+    asked = message(ENROL, BROKEN[fault], with_weights(TRAIN, weights))
+    assert kinds_of(send(site, asked)) == ["enrolment", "failure", "update"]
+
+
+def test_a_record_that_policy_keeps_back_does_not_keep_back_the_next_one(
+    phantoms: Path, tmp_path: Path, weights: Weights
+) -> None:
+    site = site_at(
+        phantoms,
+        tmp_path / "work",
+        policy={"minimum_patients": 2, "studies": "any", "release": ["enrolment", "update"]},
+    )
+    evaluate: Instruction = (
+        "evaluate",
+        {**DIGEST, "round": 1, "split": "validation", "final": False},
+        weights,
+    )
+    reply = send(site, message(ENROL, evaluate, with_weights(TRAIN, weights)))
+    assert kinds_of(reply) == ["enrolment", "failure", "update"]
+    assert reply.content.config_records[fields_key(1)]["code"] == "policy.kind"
+
+
+@pytest.mark.parametrize("instruction", INSTRUCTIONS, ids=[kind for kind, _, _ in INSTRUCTIONS])
+def test_no_byte_of_a_reply_holds_the_text_of_a_failure(
+    instruction: Instruction, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> Record:
         raise FileNotFoundError(f"/archive/{PERSON}/scan.nii.gz")
 
     monkeypatch.setattr(node_module.Node, "_study", fail)
     monkeypatch.setattr(node_module.Node, "_check_policy", fail)
-    reply = send(site_at(tmp_path, tmp_path / "work"), message(action, kind, fields))
-    assert kind_of(reply) == "failure"
-    assert reply.content.config_records["fields"]["code"] == "internal"
+    reply = send(site_at(tmp_path, tmp_path / "work"), message(instruction))
+    assert kinds_of(reply) == ["failure"]
+    assert reply.content.config_records[fields_key(0)]["code"] == "internal"
     assert PERSON.encode() not in message_to_proto(reply).SerializeToString()
     assert b"FileNotFound" not in message_to_proto(reply).SerializeToString()
     assert PERSON in (tmp_path / "work" / "site.log").read_text()
@@ -70,7 +118,7 @@ def test_no_byte_of_a_reply_holds_the_text_of_a_failure(
 def test_a_node_without_a_usable_site_file_says_nothing_of_it(tmp_path: Path) -> None:
     context = Context(1, 1, {"site": f"{tmp_path}/{PERSON}.yaml"}, RecordDict(), {})
     with pytest.raises(RuntimeError) as failure:
-        app(message(*ENROL), context)
+        app(message(ENROL), context)
     assert PERSON not in str(failure.value)  # Flower sends this text to the coordinator
     assert PERSON in str(failure.value.__cause__)  # and logs this at the node
 
@@ -78,7 +126,7 @@ def test_a_node_without_a_usable_site_file_says_nothing_of_it(tmp_path: Path) ->
 def test_a_node_that_cannot_audit_says_nothing(tmp_path: Path) -> None:
     (tmp_path / PERSON / "audit.jsonl").mkdir(parents=True)
     with pytest.raises(RuntimeError) as failure:
-        send(site_at(tmp_path, tmp_path / PERSON), message(*ENROL))
+        send(site_at(tmp_path, tmp_path / PERSON), message(ENROL))
     assert PERSON not in str(failure.value)
 
 

@@ -8,7 +8,7 @@ from client.audit import Audit
 from client.boundary import guarded
 from client.gate import Gate
 from client.node import Node
-from client.site import Policy
+from client.policy import Policy
 from shared.errors import CaseError, ConfigError, DataError, PolicyError, QuorumError, WireError
 from shared.wire import Record, Scalar
 from tests.client.hospital import site_at

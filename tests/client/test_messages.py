@@ -3,8 +3,9 @@ import pytest
 from flwr.app import ConfigRecord, RecordDict
 
 from client.gate import Released
-from client.messages import instruction_of, reply_to
+from client.messages import instruction_of, instructions_in, reply_to
 from shared.errors import WireError
+from shared.packing import PACKED, unpack
 from shared.wire import WIRE_VERSION, Record
 from tests.client.hospital import Fields, message
 
@@ -13,7 +14,7 @@ FIELDS: Fields = {"run": "run-1", "study_digest": "abc", "round": 3}
 
 def test_an_instruction_is_read_back_as_it_was_sent() -> None:
     arrays = {"w": np.arange(6, dtype=np.float32).reshape(2, 3), "s": np.array(1.5)}
-    found = instruction_of(message("train.round", "train", FIELDS, arrays))
+    found = instruction_of(message(("train", FIELDS, arrays)))
     assert (found.kind, found.fields) == ("train", FIELDS)
     for name, array in arrays.items():
         np.testing.assert_array_equal(found.arrays[name], array)
@@ -23,7 +24,7 @@ def test_an_instruction_is_read_back_as_it_was_sent() -> None:
 @pytest.mark.parametrize("version", [WIRE_VERSION + 1, 0])
 def test_another_version_is_refused(version: int) -> None:
     with pytest.raises(WireError, match=f"wire version {version}, expected {WIRE_VERSION}"):
-        instruction_of(message("train.round", "train", FIELDS, version=version))
+        instruction_of(message(("train", FIELDS, {}), version=version))
 
 
 @pytest.mark.parametrize(
@@ -37,21 +38,42 @@ def test_another_version_is_refused(version: int) -> None:
 )
 def test_what_is_no_instruction_is_refused(kind: str, fields: Fields, fault: str) -> None:
     with pytest.raises(WireError, match=fault):
-        instruction_of(message("train.round", kind, dict(fields)))
+        instruction_of(message((kind, fields, {})))
 
 
 def test_a_message_of_another_build_is_refused() -> None:
-    made = message("train.round", "train", {**FIELDS})
+    made = message(("train", FIELDS, {}))
     made.content = RecordDict({"config": ConfigRecord({"lr": 0.1})})
-    with pytest.raises(WireError, match="must hold 'fields' and 'arrays'"):
+    with pytest.raises(WireError, match=r"must hold '0\.fields' and '0\.arrays'"):
         instruction_of(made)
 
 
-def test_a_reply_holds_the_released_record_and_nothing_else() -> None:
-    asked = message("train.round", "train", dict(FIELDS))
-    fields: Fields = {"site": "north", "round": 3, "patients": 9, "loss": 0.5, "epsilon": -1.0, "delta": -1.0}
-    reply = reply_to(asked, Released(Record("update", fields, {"w": np.ones(2, np.float32)})))
-    assert dict(reply.content["fields"]) == {"version": WIRE_VERSION, "kind": "update", **fields}
-    assert sorted(reply.content) == ["arrays", "fields"]
-    np.testing.assert_array_equal(reply.content.array_records["arrays"]["w"].numpy(), [1, 1])
+def test_instructions_are_counted_and_read_by_their_place() -> None:
+    first = {"w": np.arange(3, dtype=np.float32)}
+    made = message(("train", FIELDS, first), ("train", {**FIELDS, "round": 4}, {"w": first["w"] + 1}))
+    assert instructions_in(made) == 2
+    found = [instruction_of(made, place) for place in range(2)]
+    assert [record.fields["round"] for record in found] == [3, 4]
+    assert [record.arrays["w"][0] for record in found] == [0, 1]
+
+
+def test_a_message_without_an_instruction_is_answered_once_and_cannot_be_read() -> None:
+    empty = message()
+    assert instructions_in(empty) == 1
+    with pytest.raises(WireError, match="must hold"):
+        instruction_of(empty)
+
+
+def test_a_reply_holds_the_released_records_in_order_and_nothing_else() -> None:
+    asked = message(("train", FIELDS, {}))
+    fields: Fields = {"site": "north", "patients": 9}
+    failed: Fields = {"site": "north", "code": "data", "cases": 0}
+    sums = Record("derivatives", fields, {"w": np.ones(2)})
+    reply = reply_to(asked, [Released(sums), Released(Record("failure", failed))])
+    assert sorted(reply.content) == ["0.arrays", "0.fields", "1.arrays", "1.fields"]
+    assert dict(reply.content["0.fields"]) == {"version": WIRE_VERSION, "kind": "derivatives", **fields}
+    assert dict(reply.content["1.fields"]) == {"version": WIRE_VERSION, "kind": "failure", **failed}
+    first, second = (unpack(reply.content.array_records[f"{i}.arrays"][PACKED].data) for i in (0, 1))
+    np.testing.assert_array_equal(first["w"], [1, 1])
+    assert second == {}
     assert reply.metadata.reply_to_message_id == asked.metadata.message_id

@@ -9,7 +9,13 @@ import pytest
 ROOT = Path(__file__).parents[2]
 CLIENT = {path.relative_to(ROOT).as_posix(): path for path in sorted((ROOT / "client").rglob("*.py"))}
 REPLY_MAKERS = {"client/gate.py", "client/boundary.py", "client/messages.py", "client/app.py"}
-HANDLERS = {"enrol", "train", "evaluate", "newton", "reliability", "finish"}
+CONTROL_PLANE = "client/control.py"
+WORKER = "client/worker.py"
+RUNTIME = {"client/runtime.py", "client/supernode.py", "client/supervisor.py"}
+"""Around Flower's SuperNode: they start it and claim tasks, and never see what is in a message."""
+ABOUT_THE_SITE = {"EnrolRequest", "GreetRequest"}
+ABOUT_NOTHING = {"ReachRequest", "StudyRequest", "StatusRequest"}
+HANDLERS = {"instructions"}
 CONSTRUCTED_ONLY_IN = {
     "Released": "client/gate.py",
     "Message": "client/messages.py",
@@ -53,7 +59,7 @@ def test_what_a_reply_is_made_of_is_constructed_in_one_file(kind: str, home: str
     assert [name for name in CLIENT if kind in calls(tree(name))] == [home]
 
 
-@pytest.mark.parametrize("name", sorted(CLIENT.keys() - REPLY_MAKERS))
+@pytest.mark.parametrize("name", sorted(CLIENT.keys() - REPLY_MAKERS - {CONTROL_PLANE, WORKER} - RUNTIME))
 def test_nobody_else_touches_replies_or_flower(name: str) -> None:
     module = tree(name)
     assert not mentioned(module) & {
@@ -69,6 +75,51 @@ def test_nobody_else_touches_replies_or_flower(name: str) -> None:
     assert not [
         m for m in imported if m.split(".")[0] in ("flwr", "grpc", "socket", "requests", "urllib", "http")
     ]
+
+
+@pytest.mark.parametrize("name", sorted(RUNTIME))
+def test_what_starts_the_supernode_touches_no_reply(name: str) -> None:
+    makes = {"Released", "reply_to", "guarded", "Message", "RecordDict", "push_message", "PushMessages"}
+    assert not mentioned(tree(name)) & makes
+
+
+def test_the_worker_pushes_what_app_and_reply_to_made_and_nothing_else() -> None:
+    module = tree(WORKER)
+    assert not set(calls(module)) & {"Released", "Message", "make_message", "RecordDict", "PushMessages"}
+    assert list(calls(module)).count("push_message") == 1
+    assert "push_message" in calls(function(module, "_push"))
+    made = {
+        name_of(target)
+        for part in ast.walk(module)
+        if isinstance(part, ast.Assign) and isinstance(part.value, ast.Call)
+        for target in part.targets
+        if name_of(part.value.func) in ("app", "_refusal")
+    }
+    pushes = [n for n in ast.walk(module) if isinstance(n, ast.Call) and name_of(n.func) == "_push"]
+    assert len(pushes) == 2
+    for push in pushes:
+        reply = push.args[1]
+        by_name = isinstance(reply, ast.Name) and reply.id in made
+        assert by_name or (isinstance(reply, ast.Call) and name_of(reply.func) == "_refusal")
+    (returned,) = [n.value for n in ast.walk(function(module, "_refusal")) if isinstance(n, ast.Return)]
+    assert isinstance(returned, ast.Call)
+    assert name_of(returned.func) == "reply_to"
+    assert "guarded" in calls(function(module, "_refusal"))
+
+
+def test_what_the_control_plane_says_about_the_site_has_passed_the_gate() -> None:
+    module = tree(CONTROL_PLANE)
+    assert not mentioned(module) & {"reply_to", "guarded", "Message", "RecordDict", "Gate", "Record"}
+    made = [name for name in calls(module) if name.endswith("Request")]
+    assert set(made) == ABOUT_THE_SITE | ABOUT_NOTHING
+    inside = []
+    for part in ast.walk(module):
+        if isinstance(part, ast.FunctionDef):
+            requests = [name for name in calls(part) if name in ABOUT_THE_SITE]
+            inside += requests
+            if requests:
+                assert "Released" in {name_of(a.annotation) for a in part.args.args if a.annotation}
+    assert sorted(inside) == sorted(ABOUT_THE_SITE)
 
 
 def test_released_is_made_at_one_place_after_the_check() -> None:
@@ -104,9 +155,17 @@ def test_answer_sends_what_guarded_returns_and_nothing_else() -> None:
     made = next(
         n.targets[0]
         for n in ast.walk(answer)
-        if isinstance(n, ast.Assign) and isinstance(n.value, ast.Call) and name_of(n.value.func) == "guarded"
+        if isinstance(n, ast.Assign)
+        and isinstance(n.value, ast.ListComp)
+        and isinstance(n.value.elt, ast.Call)
+        and name_of(n.value.elt.func) == "guarded"
     )
-    returned = [n.value for n in ast.walk(answer) if isinstance(n, ast.Return)]
+    inner = next(n for n in ast.walk(answer) if isinstance(n, ast.FunctionDef) and n is not answer)
+    assert inner.returns is not None
+    assert name_of(inner.returns) == "Record"  # what `guarded` calls, and no reply
+    returned = [
+        n.value for n in ast.walk(answer) if isinstance(n, ast.Return) and n not in list(ast.walk(inner))
+    ]
     assert len(returned) == 1
     (reply,) = returned
     assert isinstance(reply, ast.Call)

@@ -57,7 +57,7 @@ def test_fedadams_moments_survive_a_kill(
     (never / "data").symlink_to(finished.out / "data")
     assert forked("simulate", TINY, "--out", never, "--quiet", *FEDADAM).code == 0
     assert weights(never) != weights(finished.out)
-    run = killed_and_resumed(forked, prepared, "after the checkpoint, before validation", *FEDADAM)
+    run = killed_and_resumed(forked, prepared, "after the checkpoint", *FEDADAM)
     assert weights(run.out) == weights(never)
 
 
@@ -81,7 +81,7 @@ def test_another_study_cannot_resume_and_the_first_one_still_can(
     finished: FinishedRun, prepared: Path, forked: Forked
 ) -> None:
     arguments = ("simulate", TINY, "--out", prepared, "--quiet")
-    forked(*arguments, phase="during validation")
+    forked(*arguments, phase="while a site validates the round before")
     marker = (prepared / "scenario.yaml").read_bytes()
     other = forked(*arguments, "--resume", "--set", "study.training.learning_rate=0.1")
     assert other.code == 5

@@ -9,7 +9,7 @@ import numpy as np
 from flwr.app import Error, Message, RecordDict
 
 from client.gate import Released
-from client.messages import instruction_of, reply_to
+from client.messages import instruction_of, instructions_in, reply_to
 from server.federation import Federation
 from server.results import Results
 from server.run import Run, RunSettings
@@ -22,7 +22,8 @@ from shared.sums import FloatArray
 from shared.wire import Record
 from simulations.engine import InlineGrid
 
-Answer = Record | RecordDict | Error | None
+Answer = Record | RecordDict | Error | list[Record] | None
+"""To one instruction; anything but a record or None is the reply to the whole message."""
 Act = Callable[["FakeSite", Record], Answer]
 
 STUDY = Study.model_validate(
@@ -98,6 +99,7 @@ def update(site: FakeSite, record: Record, /, value: float = 0.01, **changes: An
     """Change every weight by `value`, with some fields changed."""
     fields: dict[str, Any] = {
         "site": site.name,
+        "run": record.fields["run"],
         "round": record.fields["round"],
         "patients": site.patients,
         "loss": 0.5,
@@ -188,26 +190,33 @@ class FakeGrid(InlineGrid):
         found: list[Message] = []
         for identity in [i for i in message_ids if i in self._pending][: self._at_once]:
             message = self._pending.pop(identity)
-            answer = self.sites[message.metadata.dst_node_id].answer(instruction_of(message))
-            if answer is not None:
+            site = self.sites[message.metadata.dst_node_id]
+            asked = [instruction_of(message, place) for place in range(instructions_in(message))]
+            reply = _reply([site.answer(instruction) for instruction in asked], message)
+            if reply is not None:
                 self.answered += 1
-                found += [_reply(answer, message)] * (2 if self._repeats else 1)
+                found += [reply] * (2 if self._repeats else 1)
         return found
 
 
-def _reply(answer: Record | RecordDict | Error, message: Message) -> Message:
-    if isinstance(answer, Record):
-        return reply_to(message, Released(answer))
-    if isinstance(answer, Error):
-        return Message(answer, reply_to=message)
-    return Message(answer, reply_to=message)
+def _reply(answers: list[Answer], message: Message) -> Message | None:
+    for whole in answers:
+        if whole is None:
+            return None
+        if isinstance(whole, Error):
+            return Message(whole, reply_to=message)
+        if isinstance(whole, RecordDict):
+            return Message(whole, reply_to=message)
+        if isinstance(whole, list):
+            return reply_to(message, [Released(record) for record in whole])
+    return reply_to(message, [Released(answer) for answer in answers if isinstance(answer, Record)])
 
 
-def enrolled(sites: Iterable[FakeSite], study: Study = STUDY) -> Federation:
+def enrolled(sites: Iterable[FakeSite], study: Study = STUDY, **how: Any) -> Federation:
     """A federation of these sites."""
     grid = FakeGrid(sites)
     federation = Federation(grid, study)
-    federation.enrol(run="run", expected=len(grid.sites))
+    federation.enrol(**{"run": "run", "expected": len(grid.sites), **how})
     return federation
 
 
@@ -218,7 +227,8 @@ def run(
     study: Study = STUDY,
     resume: bool = False,
     repeats: bool = False,
+    engine: str = "fake",
 ) -> Results:
     """A whole run over these sites."""
-    settings = RunSettings(study, out, engine="fake", expected_sites=len(sites), resume=resume)
+    settings = RunSettings(study, out, engine=engine, expected_sites=len(sites), resume=resume)
     return Run(FakeGrid(sites, repeats=repeats), settings).execute()

@@ -17,13 +17,22 @@ Arrays = dict[str, np.ndarray]
 def judge(
     *, arrays: Arrays | None = None, privacy: Privacy | None = None, kind: str = "update", **changes: object
 ) -> Accepted | Refused:
-    fields = {"site": "north", "round": 3, "patients": 10, "loss": 0.1, "epsilon": -1.0, "delta": -1.0}
+    fields = {
+        "site": "north",
+        "run": "run",
+        "round": 3,
+        "patients": 10,
+        "loss": 0.1,
+        "epsilon": -1.0,
+        "delta": -1.0,
+    }
     if kind != "update":
         fields = {"site": "north", "patients": 10}
     record = Record(kind, {**fields, **changes}, good() if arrays is None else arrays)  # type: ignore[dict-item]
     return admit(
         record,
         site="north",
+        run="run",
         round_number=3,
         weights=WEIGHTS,
         enrolled_patients=10,
@@ -50,6 +59,7 @@ def test_a_good_update_is_accepted_over_its_patients() -> None:
 
 
 REFUSALS: dict[str, tuple[Callable[[], Accepted | Refused], str]] = {
+    "an update of another run": (lambda: judge(run="other"), "run"),
     "an update of an earlier round": (lambda: judge(round=2), "round"),
     "an update of a round to come": (lambda: judge(round=4), "round"),
     "an update under another site's name": (lambda: judge(site="south"), "site"),

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from server.evaluation import evaluate, judged
-from server.results import SegmentationFigures
+from server.evaluation import Evaluation, judged
+from server.federation import Federation
+from server.results import Judged, SegmentationFigures
 from shared.metrics import finish_segmentation, segmentation_sums
-from shared.model import initial_weights
+from shared.model import Weights, initial_weights
 from shared.sums import Sums
 from shared.wire import Record
 from tests.server.fake_sites import STUDY, Act, FakeSite, enrolled, failing, hospitals, scan, segmentation
@@ -14,6 +15,16 @@ from tests.server.fake_sites import STUDY, Act, FakeSite, enrolled, failing, hos
 GOOD = [scan(overlap=8, truth=10, called=True, score=0.9), scan(overlap=0, truth=0, called=False, score=0.1)]
 POOR = [scan(overlap=2, truth=10, called=True, score=0.4), scan(overlap=0, truth=4, called=False, score=0.3)]
 BINS = STUDY.evaluation.score_bins
+
+
+def evaluate(
+    federation: Federation, weights: Weights, *, round_number: int, split: str, final: bool
+) -> Judged | None:
+    """One evaluation in an exchange of its own."""
+    evaluation = Evaluation(federation, weights, round_number=round_number, split=split, final=final)
+    for answer in federation.ask(federation.to_all(evaluation.question)):
+        evaluation.add(answer)
+    return evaluation.judged()
 
 
 def test_pooled_figures_are_those_of_all_scans_together_and_the_worst_site_is_named() -> None:

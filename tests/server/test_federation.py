@@ -1,6 +1,7 @@
 """Sites that misbehave: each ends with its status and reason in the events, and none ends the run."""
 
 import json
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,11 +10,13 @@ import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, Error, RecordDict
 
 from server.checkpoint import load_newest
+from server.federation import Question
 from server.results import Results
 from shared.errors import NothingTrainedError, QuorumError
 from shared.model import TrainedModel, digest, initial_weights
+from shared.packing import FORMAT, PACKED, pack
 from shared.study import Privacy, Study
-from shared.wire import WIRE_VERSION, Record
+from shared.wire import WIRE_VERSION, Record, Scalar
 from tests.server.fake_sites import (
     STUDY,
     Act,
@@ -30,27 +33,43 @@ from tests.server.fake_sites import (
     update,
 )
 
+EVALUATE: dict[str, Scalar] = {"study_digest": STUDY.digest(), "split": "validation", "final": False}
 
-def with_array(payload: Array) -> Act:
-    """An update whose every array is `payload`."""
+
+def alone(site: FakeSite, record: Record, fields: ConfigRecord, arrays: ArrayRecord) -> RecordDict:
+    """The reply to a round's message: validation as usual after the first round, and these for the update."""
+    content = RecordDict()
+    place = 0 if record.fields["round"] == 1 else 1
+    if place:
+        good = segmentation(site, Record("evaluate", {**EVALUATE, "round": record.integer("round") - 1}))
+        content["0.fields"] = ConfigRecord({"version": WIRE_VERSION, "kind": good.kind, **good.fields})
+        content["0.arrays"] = ArrayRecord({PACKED: packed(pack(good.arrays))})
+    content[f"{place}.fields"], content[f"{place}.arrays"] = fields, arrays
+    return content
+
+
+def with_array(name: str, payload: Array) -> Act:
+    """An update that carries `payload` for its arrays."""
 
     def act(site: FakeSite, record: Record) -> RecordDict:
         good = update(site, record)
         fields = ConfigRecord({"version": WIRE_VERSION, "kind": "update", **good.fields})
-        arrays = ArrayRecord(dict.fromkeys(record.arrays, payload))
-        return RecordDict({"fields": fields, "arrays": arrays})
+        return alone(site, record, fields, ArrayRecord({name: payload}))
 
     return act
 
 
 def other_version(site: FakeSite, record: Record) -> RecordDict:
     fields = ConfigRecord({"version": WIRE_VERSION + 1, "kind": "update", **update(site, record).fields})
-    return RecordDict({"fields": fields, "arrays": ArrayRecord()})
+    return alone(site, record, fields, ArrayRecord())
 
 
-def no_numpy(stype: str, data: bytes) -> Array:
-    return Array("float32", (2,), stype, data)
+def packed(data: bytes) -> Array:
+    return Array("uint8", (len(data),), FORMAT, data)
 
+
+WHOLE = ("it says nothing", "Flower lost it", "an empty message", "it was not connected", "too many answers")
+"""What is wrong with the whole reply costs the validation that was asked with it as well."""
 
 TRAINING_FAULTS: dict[str, tuple[Act, str, str]] = {
     "it says nothing": (silent, "late", "deadline"),
@@ -58,17 +77,15 @@ TRAINING_FAULTS: dict[str, tuple[Act, str, str]] = {
     "its data are unusable": (failing("data"), "failed", "data"),
     "its policy refuses": (failing("policy.minimum_patients"), "refused", "policy.minimum_patients"),
     "Flower lost it": (lambda s, r: Error(2), "failed", "flower.2"),
-    "an empty message": (lambda s, r: RecordDict(), "failed", "wire"),
+    "it was not connected": (lambda s, r: Error(5), "late", "offline"),
+    "an empty message": (lambda s, r: RecordDict(), "refused", "count"),
+    "too many answers": (lambda s, r: [update(s, r)] * 3, "refused", "count"),
     "another wire version": (other_version, "failed", "wire"),
-    "bytes that are no array": (with_array(no_numpy("numpy.ndarray", b"junk")), "failed", "wire"),
-    "bytes that are a broken archive": (
-        with_array(no_numpy("numpy.ndarray", b"PK\x03\x04junk")),
-        "failed",
-        "wire",
-    ),
-    "no bytes": (with_array(no_numpy("numpy.ndarray", b"")), "failed", "wire"),
-    "another serialisation": (with_array(no_numpy("pickle", b"junk")), "failed", "wire"),
-    "an array of text": (with_array(Array(np.array(["a"]))), "failed", "wire"),
+    "bytes that are no arrays": (with_array(PACKED, packed(b"junk")), "failed", "wire"),
+    "no bytes": (with_array(PACKED, packed(b"")), "failed", "wire"),
+    "a header longer than its bytes": (with_array(PACKED, packed(b"\xff" * 64)), "failed", "wire"),
+    "another serialisation": (with_array(PACKED, packed(pickle.dumps({"w": 1}))), "failed", "wire"),
+    "an array as Flower writes it": (with_array("w", Array(np.ones(2))), "failed", "wire"),
     "an instruction for an answer": (
         lambda s, r: Record("enrol", {"run": "r", "study": "s"}),
         "failed",
@@ -76,6 +93,7 @@ TRAINING_FAULTS: dict[str, tuple[Act, str, str]] = {
     ),
     "the wrong kind of answer": (segmentation, "refused", "kind.segmentation"),
     "another site's name": (lambda s, r: update(s, r, site="north"), "refused", "site"),
+    "an update of another run": (lambda s, r: update(s, r, run="other"), "refused", "run"),
     "a stale round": (lambda s, r: update(s, r, round=int(str(r.fields["round"])) - 1), "refused", "round"),
     "NaN": (lambda s, r: update(s, r, value=np.nan), "refused", "not_finite"),
     "negative patients": (lambda s, r: update(s, r, patients=-4), "refused", "patients"),
@@ -94,6 +112,11 @@ def test_one_faulty_site_is_recorded_with_its_reason_and_the_run_goes_on(fault: 
         assert {entry.sites[site].status for site in ("north", "east")} == {"used"}
         noted = [e for e in results.events if e.round == number and e.phase == "training"]
         assert [(e.site, e.status, e.reason) for e in noted] == [("south", status, reason)]
+        assert entry.validation is not None
+        scored = {"north", "east"} if number == 1 and fault in WHOLE else {"north", "east", "south"}
+        assert set(entry.validation.sites) == scored
+    lost = [(e.phase, e.round, e.reason) for e in results.events if e.phase != "training"]
+    assert lost == ([("validation", 1, reason)] if fault in WHOLE else [])
     alone = run(hospitals("north", "east"), tmp_path / "without")
     assert trained(tmp_path) == trained(tmp_path / "without")
     assert {e.sites["north"].patients for e in alone.rounds} == {30}
@@ -110,7 +133,7 @@ ENROLMENT_FAULTS: dict[str, tuple[Act, str, str]] = {
     "another kind": (
         lambda s, r: Record("finished", {"site": s.name, "patients": 1, "seismometer": "off"}),
         "refused",
-        "kind",
+        "kind.finished",
     ),
     "negative patients": (lambda s, r: enrolment(s, train=-1), "refused", "content"),
     "skipped that is no JSON": (lambda s, r: enrolment(s, skipped="none"), "refused", "content"),
@@ -278,7 +301,7 @@ def test_the_same_weights_reach_every_site_and_the_study_travels_whole() -> None
     assert Study.parse(json.loads(sites[0].asked[0].text("study")), "the wire") == STUDY
     weights = initial_weights(STUDY)
     record = Record("train", {"run": "r", "study_digest": STUDY.digest(), "round": 1}, weights)
-    answers = list(federation.ask("training", federation.to_all(record), answer_kind="update"))
+    answers = list(federation.ask(federation.to_all(Question("training", record, "update", 1))))
     assert {digest(site.asked[-1].arrays) for site in sites} == {digest(weights)}
     assert all(a.outcome.bytes_down == record.size_bytes for a in answers)
     assert isinstance(federation.grid, FakeGrid)

@@ -2,23 +2,30 @@
 
 import time
 import weakref
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pytest
+from flwr.app import ConfigRecord, Error, Message, RecordDict
+from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects
 
-from server.messages import ACTIONS, Reply, exchange
-from shared.wire import RECORDS, Record
+from client.gate import Released
+from client.messages import reply_to
+from server.messages import Reply, _message, exchange
+from shared.wire import Record
 from tests.server.fake_sites import FakeGrid, FakeSite, hospitals, silent, update
 
 TRAIN = Record("train", {"run": "r", "study_digest": "d", "round": 1}, {"w": np.zeros(1000, np.float32)})
 
 
 def asked(grid: FakeGrid, deadline_s: float = 5.0) -> list[Reply]:
-    return list(exchange(grid, dict.fromkeys(grid.get_node_ids(), TRAIN), deadline_s=deadline_s))
+    return list(exchange(grid, dict.fromkeys(grid.get_node_ids(), (TRAIN,)), deadline_s=deadline_s))
 
 
-def test_every_instruction_has_an_action_and_no_answer_has() -> None:
-    assert set(ACTIONS) == {kind for kind, spec in RECORDS.items() if not spec.leaves_site}
+def record_of(reply: Reply) -> Record:
+    (record,) = reply.records
+    assert record is not None
+    return record
 
 
 def test_every_node_is_asked_and_its_answer_arrives_unchanged() -> None:
@@ -26,15 +33,14 @@ def test_every_node_is_asked_and_its_answer_arrives_unchanged() -> None:
     replies = asked(FakeGrid(sites))
     assert sorted(reply.node for reply in replies) == [1, 2, 3]
     for reply in replies:
-        assert reply.record is not None
-        assert reply.record.fields["site"] == sites[reply.node - 1].name
-        assert np.array_equal(reply.record.arrays["w"], np.full(1000, 0.01, np.float32))
+        assert record_of(reply).fields["site"] == sites[reply.node - 1].name
+        assert np.array_equal(record_of(reply).arrays["w"], np.full(1000, 0.01, np.float32))
         assert sites[reply.node - 1].asked[0].fields == TRAIN.fields
 
 
 def test_nothing_is_pulled_before_the_reply_before_it_was_used() -> None:
     grid = FakeGrid(hospitals(*"abcdef"), at_once=1)
-    for used, _ in enumerate(exchange(grid, dict.fromkeys(range(1, 7), TRAIN), deadline_s=5), start=1):
+    for used, _ in enumerate(exchange(grid, dict.fromkeys(range(1, 7), (TRAIN,)), deadline_s=5), start=1):
         assert grid.answered == used
 
 
@@ -42,10 +48,9 @@ def test_nothing_is_pulled_before_the_reply_before_it_was_used() -> None:
 def test_a_reply_that_was_used_is_let_go(at_once: int) -> None:
     grid = FakeGrid(hospitals(*"abcdef"), at_once=at_once)
     seen: list[weakref.ref[np.ndarray]] = []
-    for reply in exchange(grid, dict.fromkeys(range(1, 7), TRAIN), deadline_s=5):
+    for reply in exchange(grid, dict.fromkeys(range(1, 7), (TRAIN,)), deadline_s=5):
         assert [ref for ref in seen[:-1] if ref() is not None] == []
-        assert reply.record is not None
-        seen.append(weakref.ref(reply.record.arrays["w"]))
+        seen.append(weakref.ref(record_of(reply).arrays["w"]))
     assert len(seen) == 6
 
 
@@ -60,7 +65,7 @@ def test_whoever_is_silent_yields_nothing_and_the_deadline_holds() -> None:
 def test_an_answer_to_another_message_is_not_taken_for_this_one() -> None:
     sites = hospitals("a")
     grid = FakeGrid(sites)
-    old = exchange(grid, {1: TRAIN}, deadline_s=5)
+    old = exchange(grid, {1: [TRAIN]}, deadline_s=5)
     next(old)
 
     def late_and_new(site: FakeSite, record: Record) -> Record:
@@ -68,5 +73,66 @@ def test_an_answer_to_another_message_is_not_taken_for_this_one() -> None:
 
     sites[0].instead["train"] = late_and_new
     (reply,) = asked(grid)
-    assert reply.record is not None
-    assert reply.record.arrays["w"][0] == 0.5
+    assert record_of(reply).arrays["w"][0] == 0.5
+
+
+def test_instructions_of_one_message_are_answered_in_order() -> None:
+    sites = hospitals("a", "b")
+    evaluate = Record(
+        "evaluate", {"study_digest": "d", "round": 1, "split": "test", "final": True}, TRAIN.arrays
+    )
+    for reply in exchange(FakeGrid(sites), dict.fromkeys((1, 2), (evaluate, TRAIN)), deadline_s=5):
+        assert [record.kind for record in reply.records if record] == ["segmentation", "update"]
+    assert [record.kind for record in sites[0].asked] == ["evaluate", "train"]
+
+
+def test_arrays_that_two_instructions_share_are_sent_once() -> None:
+    evaluate = Record(
+        "evaluate", {"study_digest": "d", "round": 1, "split": "test", "final": True}, TRAIN.arrays
+    )
+    FakeGrid([])  # says who we are, as Flower's messages ask
+    one, both = _message(1, [TRAIN], {}), _message(1, [evaluate, TRAIN], {})
+    assert both.content["0.arrays"] is both.content["1.arrays"]  # and serialised once
+    # One more object: the fields of the second instruction. Flower sends each object of a message once.
+    assert len(get_all_nested_objects(both)) == len(get_all_nested_objects(one)) + 1
+
+
+def test_one_record_that_cannot_be_read_does_not_spoil_the_others() -> None:
+    def half_broken(site: FakeSite, record: Record) -> RecordDict:
+        good = reply_to(_incoming(), [Released(update(site, record)), Released(update(site, record))]).content
+        good["0.fields"] = ConfigRecord({"version": 1})
+        return good
+
+    (reply,) = asked(FakeGrid(hospitals("a", a={"train": half_broken})))
+    assert reply.reason is None
+    assert reply.records[0] is None
+    assert reply.records[1] is not None
+
+
+def test_a_node_that_is_not_there_is_offline_at_once() -> None:
+    def gone(site: FakeSite, record: Record) -> Error:
+        return Error(5)
+
+    started = time.monotonic()
+    (reply,) = asked(FakeGrid(hospitals("a", a={"train": gone})))
+    assert (reply.reason, reply.records) == ("offline", ())
+    assert time.monotonic() - started < 1
+
+
+def test_a_node_that_flower_no_longer_knows_is_offline_too() -> None:
+    class Removed(FakeGrid):
+        def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
+            return [str(identity or "") for identity in self._ids(list(messages))]
+
+        def _ids(self, messages: list[Message]) -> Iterator[str | None]:
+            for message, identity in zip(messages, super().push_messages(messages), strict=True):
+                yield identity if message.metadata.dst_node_id == 1 else None
+
+    replies = asked(Removed(hospitals("a", "b")))
+    assert {reply.node: reply.reason for reply in replies} == {1: None, 2: "offline"}
+
+
+def _incoming() -> Message:
+    message = _message(1, [TRAIN], {})
+    message.metadata.__dict__["_message_id"] = "instruction"
+    return message

@@ -2,7 +2,7 @@
 
 import pytest
 
-from server.rounds import Outcome, of_failure, require_quorum
+from server.rounds import Outcome, of_failure, require_quorum, sort_out
 from shared.errors import NothingTrainedError, QuorumError
 from shared.wire import Record
 
@@ -66,3 +66,32 @@ def test_the_message_tells_each_sites_story_and_what_to_do() -> None:
 )
 def test_a_sites_own_policy_refuses_and_anything_else_failed(code: str, status: str) -> None:
     assert of_failure(Record("failure", {"site": "a", "code": code, "cases": 0})) == (status, code)
+
+
+ANSWER = Record("finished", {"site": "a", "patients": 3, "seismometer": "off"})
+OTHER = Record("finished", {"site": "b", "patients": 3, "seismometer": "off"})
+FAILURE = Record("failure", {"site": "a", "code": "policy.hours", "cases": 0})
+
+
+@pytest.mark.parametrize(
+    ("records", "reason", "expected"),
+    [
+        ([ANSWER, ANSWER], None, [("used", None), ("used", None)]),
+        ([FAILURE, ANSWER], None, [("refused", "policy.hours"), ("used", None)]),
+        ([ANSWER, None], None, [("used", None), ("failed", "wire")]),
+        ([OTHER, ANSWER], None, [("refused", "site"), ("used", None)]),
+        ([ANSWER], None, [("refused", "count")] * 2),
+        ([ANSWER] * 3, None, [("refused", "count")] * 2),
+        ([], None, [("refused", "count")] * 2),
+        ([], "offline", [("late", "offline")] * 2),
+        ([], "deadline", [("late", "deadline")] * 2),
+        ([], "flower.2", [("failed", "flower.2")] * 2),
+        ([], "wire", [("failed", "wire")] * 2),
+    ],
+)
+def test_each_answer_of_a_reply_is_judged_by_itself(
+    records: list[Record | None], reason: str | None, expected: list[tuple[str, str | None]]
+) -> None:
+    found = sort_out(records, ["finished", "finished"], site="a", reason=reason)
+    assert [(one.status, one.reason) for one in found] == expected
+    assert [one.record is not None for one in found] == [status == "used" for status, _ in expected]

@@ -9,7 +9,7 @@ import pytest
 from flwr.app import Context, Message, RecordDict
 
 from client.gate import Released
-from client.messages import instruction_of, reply_to
+from client.messages import instruction_of, instructions_in, reply_to
 from shared.wire import Record
 from simulations.engine import InlineGrid
 from simulations.faults import FaultyClientApp
@@ -20,20 +20,19 @@ class Echo:
     """Answers training with ones and anything else with a count."""
 
     def __call__(self, message: Message, context: Context) -> Message:
-        asked = instruction_of(message)
         fields: dict[str, Any] = {
             "site": "x",
+            "run": "r",
             "round": 1,
             "patients": 3,
             "loss": 0.1,
             "epsilon": -1.0,
             "delta": -1.0,
         }
-        if asked.kind == "train":
-            return reply_to(message, Released(Record("update", fields, {"w": np.ones(3, np.float32)})))
-        return reply_to(
-            message, Released(Record("finished", {"site": "x", "patients": 1, "seismometer": "off"}))
-        )
+        update = Record("update", fields, {"w": np.ones(3, np.float32)})
+        finished = Record("finished", {"site": "x", "patients": 1, "seismometer": "off"})
+        kinds = [instruction_of(message, place).kind for place in range(instructions_in(message))]
+        return reply_to(message, [Released(update if kind == "train" else finished) for kind in kinds])
 
 
 def ask(
@@ -48,13 +47,15 @@ def ask(
     }
     from server.messages import _message  # noqa: PLC0415
 
-    message = _message(1, Record(kind, fields[kind]), {})
+    # training is never alone after the first round
+    before = Record("finish", fields["finish"])
+    message = _message(1, [before, Record(kind, fields[kind])], {})
     app = FaultyClientApp(Echo(), {"north": fault})  # type: ignore[arg-type]
     return app(message, Context(1, 1, {"site": str(path)}, RecordDict(), {}))
 
 
 def weights(reply: Message) -> np.ndarray:
-    return np.asarray(reply.content.array_records["arrays"]["w"].numpy())
+    return np.asarray(reply.content.array_records["1.arrays"]["w"].numpy())
 
 
 def test_nan_replaces_every_weight_and_keeps_shape_and_type(tmp_path: Path) -> None:
@@ -70,7 +71,7 @@ def test_a_fault_strikes_only_its_site_its_rounds_and_training(tmp_path: Path) -
     assert struck == {1: False, 2: True, 3: False, 4: True, 5: False}
     assert not np.isnan(weights(ask(tmp_path, fault, site="south"))).any()
     finished = ask(tmp_path, fault, kind="finish")
-    assert finished.content.config_records["fields"]["kind"] == "finished"
+    assert finished.content.config_records["1.fields"]["kind"] == "finished"
 
 
 @pytest.mark.parametrize(("round_number", "held_back"), [(1, False), (2, True)])
