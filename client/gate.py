@@ -5,7 +5,8 @@ What holds here, and is tested:
 - a record leaves only if the site's policy lists its kind, it sums over at least the policy's minimum of
   patients, and every number in it is finite;
 - each release and each refusal is one line of the audit log, written before the answer is sent;
-- a failure leaves as a code and a count (client/boundary.py), through here as well; no policy silences it.
+- a failure leaves as a code and a count (client/boundary.py), through here as well; no policy silences it,
+  nor what the node tells the control service about itself.
 """
 
 from dataclasses import dataclass
@@ -13,11 +14,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from client.audit import Audit
-from client.site import Policy
+from client.policy import CONTROL, Policy
 from shared.errors import PolicyError
 from shared.wire import RECORDS, Record
 
-COUNTS_ONLY = frozenset({"enrolment", "finished", "failure"})
+ALWAYS = CONTROL | {"failure"}
+"""Kinds that leave whatever `policy.release` lists."""
+
+COUNTS_ONLY = ALWAYS | {"enrolment", "finished"}
 """Kinds that hold nothing but counts and codes, so no minimum of patients applies."""
 
 
@@ -53,7 +57,7 @@ class Gate:
 
     def _check(self, record: Record) -> None:
         policy = self._policy
-        allowed = record.kind == "failure" or record.kind in policy.release
+        allowed = record.kind in ALWAYS or record.kind in policy.release
         if not RECORDS[record.kind].leaves_site or not allowed:
             raise PolicyError("kind", f"policy.release does not list {record.kind!r}: {list(policy.release)}")
         if record.kind not in COUNTS_ONLY:

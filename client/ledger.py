@@ -99,6 +99,14 @@ class Ledger:
         self._append(entry)
         return PrivateRound(steps, sample_rate, noise, epsilon, entry["seed"])
 
+    def spent(self) -> dict[tuple[str, str], float]:
+        """Epsilon spent so far by each (run, study digest), each at its own study's delta."""
+        found: dict[tuple[str, str], float] = {}
+        for entry in self._entries():
+            key = (str(entry["run"]), str(entry["study"]))
+            found[key] = max(found.get(key, 0.0), float(entry["epsilon"]))
+        return found
+
     def _entries(self) -> list[dict]:  # type: ignore[type-arg]  # one JSON object a line
         if not self.path.exists():
             return []

@@ -1,31 +1,13 @@
-"""Site: the hospital's own YAML. Its policy always wins over the study."""
+"""Site: the hospital's own YAML. Its policy (client/policy.py) always wins over the study."""
 
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
+from client.policy import Policy
 from shared.config import Config
 from shared.study import Name
-from shared.wire import RECORDS
-
-RELEASES = tuple(kind for kind, spec in RECORDS.items() if spec.leaves_site)
-
-
-class Policy(Config):
-    """What may leave this hospital, whatever a study asks for."""
-
-    minimum_patients: int = Field(default=10, ge=1, description="a sum over fewer patients is never released")
-    release: tuple[str, ...] = Field(default=RELEASES, description="kinds of record that may leave")
-    studies: tuple[Name, ...] | None = Field(
-        default=None, description="names of the studies this site takes part in; None is any"
-    )
-
-    @model_validator(mode="after")
-    def _known(self) -> Self:
-        if unknown := set(self.release) - set(RELEASES):
-            raise ValueError(f"release names {sorted(unknown)}, expected some of {list(RELEASES)}")
-        return self
 
 
 class Site(Config):
@@ -42,6 +24,9 @@ class Site(Config):
     work: Path = Field(description="folder for cache, logs, audit, worklist; stays at the hospital")
     device: str = "cpu"
     threads: Annotated[int, Field(ge=1)] = 1
+    poll_s: Annotated[float, Field(ge=0.05, le=60)] = Field(
+        default=0.5, description="seconds between two requests to the coordinator for work"
+    )
     seismometer: bool = Field(default=True, description="write a seismometer report after each run")
     policy: Policy = Policy()
 
@@ -54,3 +39,8 @@ class Site(Config):
         if site.patients is not None:
             moved["patients"] = base / site.patients
         return site.model_copy(update=moved)
+
+    def make_work(self) -> Path:
+        """Make the `work` folder, open to its owner only; one that exists is left as the hospital made it."""
+        self.work.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return self.work

@@ -8,21 +8,34 @@ from pathlib import Path
 
 
 @contextmanager
-def write_atomically(path: Path) -> Iterator[Path]:
+def write_atomically(path: Path, *, private: bool = False, durable: bool = True) -> Iterator[Path]:
     """Yield a temporary sibling to write; on success it is flushed to disk and renamed to `path`.
 
-    After a crash `path` holds the old content or the new, never a part.
+    After a crash `path` holds the old content or the new, never a part. A `private` file is there already
+    when it is yielded, empty and with mode 0600: open it, do not replace it. One that is not `durable` is not
+    flushed, which is faster: after a power failure it may be gone or empty. For what can be made again.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
+        if private:
+            temporary.touch(mode=0o600, exist_ok=False)
         yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
+        if durable:
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
         temporary.replace(path)
-        _sync_folder(path.parent)
+        if durable:
+            _sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def private_folder(path: Path) -> Path:
+    """Make a folder that only its owner can open, or close an existing one to others."""
+    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path.chmod(0o700)
+    return path
 
 
 def _sync_folder(folder: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import Field, model_validator
 
-from client.site import Policy
+from client.policy import Policy
 from shared.config import Config, read_yaml
 from shared.errors import ConfigError
 from shared.study import Fraction, Name, Size, Study
@@ -63,7 +63,7 @@ class Scenario(Config):
 
     study: Study
     sites: Annotated[Phantoms | Folder, Field(discriminator="kind")]
-    policy: Policy = Policy()
+    policy: Policy = Field(default=Policy(studies="any"), description="of every site; `ask` counts as any")
     baselines: tuple[Literal["local_only", "pooled_training"], ...] = ()
     faults: dict[Name, Fault] = Field(default={})
     workers: int = Field(default=2, ge=1, description="sites computing at the same time")

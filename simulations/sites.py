@@ -76,6 +76,9 @@ def _deal(source: Folder, out: Path, data: Path | None) -> tuple[dict[str, Path]
 
 def _write_site_file(scenario: Scenario, out: Path, name: str, data: Path) -> Path:
     patients = data / TABLE
+    policy = scenario.policy.model_dump(mode="json")
+    if scenario.policy.studies == "ask":
+        policy["studies"] = "any"  # nobody is there to be asked
     values = {
         "name": name,
         "data": str(data.resolve()),
@@ -84,7 +87,7 @@ def _write_site_file(scenario: Scenario, out: Path, name: str, data: Path) -> Pa
         "work": ".",
         "threads": scenario.threads_per_site,
         "seismometer": scenario.seismometer,
-        "policy": scenario.policy.model_dump(mode="json"),
+        "policy": policy,
     }
     file = out / "sites" / name / "site.yaml"
     with write_atomically(file) as path:

@@ -19,8 +19,9 @@ from client.data import layouts
 from client.data.layouts.base import Skipped
 from client.data.patients import PatientTable
 from client.data.split import Split, split_of
-from client.data.store import FORMAT, entry_of, grid_digest, mapped_image, mapped_label, replacing, write_json
+from client.data.store import FORMAT, entry_of, grid_digest, mapped_image, mapped_label, write_json
 from shared.errors import CaseError, DataError
+from shared.files import write_atomically
 from shared.study import Study, Urgent
 
 
@@ -213,5 +214,5 @@ def _write_index(data: SiteData, study: Study) -> None:
     table = io.StringIO()
     rows = [(skip.case, skip.reason, skip.detail) for skip in data.skipped]
     csv.writer(table, lineterminator="\n").writerows([("case", "reason", "detail"), *rows])
-    with replacing(data.folder / "skipped.csv") as stream:
-        stream.write(table.getvalue().encode())
+    with write_atomically(data.folder / "skipped.csv", private=True, durable=False) as path:
+        path.write_text(table.getvalue(), encoding="utf-8", newline="")

@@ -7,12 +7,8 @@ or study makes a new entry and an equal one is found again.
 
 import hashlib
 import json
-import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +17,7 @@ from client.data.layouts.base import Listed
 from client.data.preprocess import preprocess
 from client.data.volumes import read_volume
 from shared.errors import CaseError, DataError
+from shared.files import write_atomically
 from shared.npy import map_file
 from shared.study import Study
 
@@ -41,7 +38,8 @@ def entry_of(item: Listed, study: Study, folder: Path) -> dict[str, Any]:
     indices = check_pair(image, label, study.task, case=item.case)
     prepared = preprocess(image, indices, study.preprocessing, study.task, study.model)
     for kind, array in (("image", prepared.image), ("label", prepared.label)):
-        with replacing(folder / f"{key}.{kind}.npy") as stream:
+        array_file = folder / f"{key}.{kind}.npy"
+        with write_atomically(array_file, private=True, durable=False) as path, path.open("wb") as stream:
             np.save(stream, array, allow_pickle=False)  # type: ignore[arg-type]  # there is a label
     entry = {
         "key": key,
@@ -85,21 +83,8 @@ def _mapped(path: Path, dtype: str, shape: tuple[int, ...]) -> np.memmap[Any, An
 
 def write_json(path: Path, values: Any) -> None:
     """Put JSON at `path` in one step."""
-    with replacing(path) as stream:
-        stream.write(json.dumps(values, allow_nan=False).encode())
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """Open a new file that takes the place of `path` in one step, once it is complete."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            yield stream
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with write_atomically(path, private=True, durable=False) as temporary:
+        temporary.write_text(json.dumps(values, allow_nan=False), encoding="utf-8")
 
 
 def _known(folder: Path, key: str) -> dict[str, Any] | None:

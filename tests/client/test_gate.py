@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from client.audit import Audit
 from client.gate import COUNTS_ONLY, Gate, Released
-from client.site import RELEASES, Policy
+from client.policy import RELEASES, Policy
 from shared.errors import PolicyError
 from shared.wire import NO_ARRAYS, RECORDS, Record
 

@@ -2,7 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from client.site import RELEASES, Policy, Site
+from client.node import Node
+from client.policy import RELEASES, Policy
+from client.site import Site
 from shared.errors import ConfigError
 
 YAML = "name: north\ndata: scans\nwork: ../work\n"
@@ -48,3 +50,18 @@ def test_a_faulty_key_is_named(tmp_path: Path, line: str, fault: str) -> None:
     )
     with pytest.raises(ConfigError, match=fault):
         Site.read(tmp_path / "site.yaml")
+
+
+def test_the_work_folder_is_made_for_its_owner_alone(tmp_path: Path) -> None:
+    (tmp_path / "site.yaml").write_text(YAML.replace("../work", "some/work"))
+    site = Site.read(tmp_path / "site.yaml")
+    assert site.make_work() == tmp_path / "some" / "work"
+    assert site.work.stat().st_mode & 0o777 == 0o700
+    site.work.chmod(0o750)  # as the hospital wants it
+    assert site.make_work().stat().st_mode & 0o777 == 0o750
+
+
+def test_a_node_makes_its_work_folder_for_its_owner_alone(tmp_path: Path) -> None:
+    (tmp_path / "site.yaml").write_text(YAML.replace("../work", "work"))
+    Node(Site.read(tmp_path / "site.yaml"))
+    assert (tmp_path / "work").stat().st_mode & 0o777 == 0o700

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.files import write_atomically
+from shared.files import private_folder, write_atomically
 
 
 def test_the_file_and_its_folders_appear_when_all_is_written(tmp_path: Path) -> None:
@@ -64,3 +64,29 @@ def test_two_writers_never_share_a_temporary(tmp_path: Path) -> None:
         one.write_text("one")
         other.write_text("other")
     assert path.read_text() == "one"  # the last to finish
+
+
+def test_a_private_file_is_private_from_its_first_byte(tmp_path: Path) -> None:
+    path = tmp_path / "secret"
+    with write_atomically(path, private=True) as temporary:
+        assert temporary.stat().st_mode & 0o777 == 0o600
+        temporary.write_text("key")
+    assert path.read_text() == "key"
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_private_folder_is_closed_to_others_also_if_it_was_open(tmp_path: Path) -> None:
+    (tmp_path / "open").mkdir(mode=0o755)
+    for name in ("open", "new/inner"):
+        assert private_folder(tmp_path / name).stat().st_mode & 0o777 == 0o700
+
+
+def test_a_file_that_is_not_durable_is_whole_but_not_flushed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "fsync", lambda handle: pytest.fail("flushed"))
+    path = tmp_path / "c.txt"
+    with write_atomically(path, durable=False) as temporary:
+        temporary.write_text("new")
+        assert not path.exists()
+    assert [p.read_text() for p in tmp_path.iterdir()] == ["new"]

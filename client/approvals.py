@@ -1,0 +1,161 @@
+"""Who at the hospital allowed which study, and which studies wait for an answer.
+
+`work/approvals.jsonl` has one line for each decision; the last one about a digest counts. A digest stands for
+every word of a study, so a study that changes must be approved again. `work/pending/<digest>.yaml` holds
+each study that was refused for want of an approval, and when the coordinator first asked.
+"""
+
+import getpass
+import json
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import yaml
+
+from client.audit import Audit
+from shared.config import read_yaml
+from shared.errors import ConfigError, PolicyError
+from shared.files import write_atomically
+from shared.study import Study
+
+MAX_PENDING = 100
+"""A coordinator that sends ever new studies must not fill the hospital's disk."""
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A study that waits for an answer; `asked` is ISO 8601 in UTC."""
+
+    study: Study
+    asked: str
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One line of approvals.jsonl."""
+
+    study: str
+    name: str
+    approved: bool
+    by: str
+    time: str
+
+
+class Approvals:
+    """The decisions of one site, in its `work` folder."""
+
+    def __init__(self, work: Path, audit: Audit) -> None:
+        self._path = work / "approvals.jsonl"
+        self._pending = work / "pending"
+        self._audit = audit
+
+    def approved(self, digest: str) -> bool:
+        """Whether the last decision about this study was yes; PolicyError if the file is damaged."""
+        decision = self.decisions().get(digest)
+        return decision is not None and decision.approved
+
+    def decisions(self) -> dict[str, Decision]:
+        """Read the last decision about each digest.
+
+        Raises
+        ------
+        PolicyError
+            A line that is no decision: then nothing counts as approved.
+        """
+        if not self._path.exists():
+            return {}
+        *lines, _torn = self._path.read_bytes().split(b"\n")  # a line without its end was never confirmed
+        found = {}
+        for number, line in enumerate(lines, start=1):
+            try:
+                decision = Decision(**json.loads(line))
+            except (ValueError, TypeError) as error:
+                raise PolicyError(
+                    "approval", f"{self._path} line {number} is no decision ({error}). Restore the file."
+                ) from error
+            found[decision.study] = decision
+        return found
+
+    def approve(self, study: Study) -> None:
+        """Allow a study; the audit line comes first, so that no approval can count without one."""
+        self._audit.append("approved", study=study.digest(), name=study.name, by=_person())
+        self._decide(study.digest(), study.name, approved=True)
+        self._file(study.digest()).unlink(missing_ok=True)
+
+    def withdraw(self, digest: str) -> None:
+        """Take an approval back at once; ConfigError if there is none."""
+        decision = self.decisions().get(digest)
+        if decision is None or not decision.approved:
+            raise ConfigError(f"study {digest[:12]}... is not approved here; there is nothing to withdraw.")
+        self._decide(
+            digest, decision.name, approved=False
+        )  # takes effect even if the audit cannot be written
+        self._audit.append("withdrawn", study=digest, name=decision.name, by=_person())
+
+    def ask(self, study: Study) -> None:
+        """Keep a study for a person to decide on; the time of the first request stays."""
+        path = self._file(study.digest())
+        if path.exists() or (self._pending.exists() and len(list(self._pending.iterdir())) >= MAX_PENDING):
+            return
+        self._pending.mkdir(parents=True, exist_ok=True, mode=0o700)
+        values = {"asked": _now(), "study": study.model_dump(mode="json")}
+        with write_atomically(path, private=True) as temporary:
+            temporary.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
+
+    def is_waiting(self, study: Study) -> bool:
+        """Whether the study is kept already."""
+        return self._file(study.digest()).exists()
+
+    def pending(self) -> list[Pending]:
+        """Read the studies that wait, the oldest request first."""
+        found = []
+        for path in self._pending.glob("*.yaml"):
+            values = read_yaml(path)
+            if not isinstance(values, dict) or {"asked", "study"} - values.keys():
+                raise ConfigError(f"{path} is damaged. Remove it; the coordinator asks again.")
+            found.append(Pending(Study.parse(values["study"], str(path)), str(values["asked"])))
+        return sorted(found, key=lambda one: (one.asked, one.study.digest()))
+
+    def find(self, wanted: str) -> Study:
+        """Find a waiting study by its name, or by its digest or the first 8 characters and more of it.
+
+        Raises
+        ------
+        ConfigError
+            None or several are called so.
+        """
+        waiting = [one.study for one in self.pending()]
+        found = [
+            s for s in waiting if s.name == wanted or (len(wanted) >= 8 and s.digest().startswith(wanted))
+        ]
+        if len(found) != 1:
+            known = ", ".join(f"{s.name} ({s.digest()[:12]})" for s in waiting) or "none"
+            raise ConfigError(f"{len(found)} waiting studies are called {wanted!r}; waiting: {known}.")
+        return found[0]
+
+    def _decide(self, digest: str, name: str, *, approved: bool) -> None:
+        decision = Decision(digest, name, approved, _person(), _now())
+        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        handle = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        with os.fdopen(handle, "r+b") as file:
+            file.seek(file.read().rfind(b"\n") + 1)
+            file.truncate()
+            file.write(json.dumps(vars(decision)).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _file(self, digest: str) -> Path:
+        return self._pending / f"{digest}.yaml"
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _person() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container may run under a number that has no name
+        return f"user {os.getuid()}"

@@ -1,0 +1,279 @@
+"""`wardround site`: everything a hospital types. Each command imports what it needs when it is run."""
+
+import json
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from shared.errors import ConfigError
+
+if TYPE_CHECKING:
+    from client.preflight import Surroundings
+    from client.site import Site
+    from shared.study import Study
+
+app = typer.Typer(
+    help="Run a hospital's node: describe it, check it, join, decide what may leave, see what left.",
+    no_args_is_help=True,
+)
+audit_app = typer.Typer(help="Look at the log of everything that left or was refused.", no_args_is_help=True)
+app.add_typer(audit_app, name="audit")
+
+out = Console()
+
+SiteFile = Annotated[Path, typer.Argument(metavar="SITE", help="The hospital's site.yaml.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
+
+COLOURS = {"ok": "green", "warning": "yellow", "problem": "red", "not yet": "dim"}
+
+
+@app.command()
+def init(
+    site_file: Annotated[
+        Path, typer.Argument(metavar="[SITE]", help="Where to write it. Default: site.yaml.")
+    ] = Path("site.yaml"),
+    name: Annotated[str | None, typer.Option(help="The site's name, such as hospital-a.")] = None,
+    data: Annotated[str | None, typer.Option(help="Folder with the scans.")] = None,
+    patients: Annotated[str | None, typer.Option(help="CSV of patients, history and outcomes.")] = None,
+    work: Annotated[str | None, typer.Option(help="Folder for cache, logs and worklist.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
+) -> None:
+    """Write a commented site.yaml."""
+    from client.site_file import write_site_file
+
+    given = {"name": name, "data": data, "patients": patients, "work": work}
+    write_site_file(
+        site_file, force=force, **{key: value for key, value in given.items() if value is not None}
+    )
+    out.print(
+        f"{site_file} is written. Read it, then: wardround site check {site_file}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+@app.command()
+def check(site_file: SiteFile, as_json: AsJson = False) -> None:
+    """Say line by line, with a cure, whether this machine is ready to be a node."""
+    from client.preflight import as_json as values_of
+    from client.preflight import exit_code, preflight
+
+    lines = []
+    for line in preflight(site_file, _surroundings()):
+        lines.append(line)
+        if not as_json:
+            out.print(f"[{COLOURS[line.state]}]{line.state:8}[/] [bold]{line.name}[/]: ", end="")
+            out.print(line.finding, markup=False, highlight=False, soft_wrap=True)
+            if line.cure and line.state != "ok":
+                out.print(f"         {line.cure}", markup=False, highlight=False, soft_wrap=True)
+    if as_json:
+        _print_json(values_of(lines))
+    raise typer.Exit(exit_code(lines))
+
+
+@app.command()
+def explain(
+    site_file: SiteFile,
+    study_file: Annotated[
+        Path | None,
+        typer.Argument(metavar="[STUDY]", help="The study's YAML. Default: all that wait for approval."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say in plain words what would leave this hospital under a study, and how it is guarded."""
+    from client.explain import explain as explained
+    from client.site import Site
+
+    site = Site.read(site_file)
+    approvals = _approvals(site)
+    studies = _studies(site, study_file)
+    found = [explained(site, study, approved=approvals.approved(study.digest())) for study in studies]
+    if as_json:
+        _print_json([one.as_json() for one in found])
+    else:
+        print("\n\n".join(one.text() for one in found), end="")  # noqa: T201 - to be printed and signed
+
+
+@app.command()
+def approve(
+    site_file: SiteFile,
+    study: Annotated[
+        str | None,
+        typer.Argument(metavar="[STUDY]", help="Its name, digest or YAML file. Default: list what waits."),
+    ] = None,
+    withdraw: Annotated[bool, typer.Option("--withdraw", help="Take an approval back.")] = False,
+) -> None:
+    """Allow a study to train here, or list the studies that wait and those that are allowed."""
+    from client.site import Site
+
+    site = Site.read(site_file)
+    approvals = _approvals(site)
+    if study is None:
+        if withdraw:
+            raise ConfigError("--withdraw needs the study's name or digest.")
+        _list_approvals(site)
+    elif withdraw:
+        digest = _approved_digest(site, study)
+        approvals.withdraw(digest)
+        out.print(f"withdrawn: {digest}", highlight=False, soft_wrap=True)
+    else:
+        found = _study_called(site, study)
+        approvals.approve(found)
+        out.print(f"approved: {found.name} {found.digest()}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def enrol(
+    site_file: SiteFile,
+    invite: Annotated[
+        str, typer.Option(help="The line that the coordinator gave you; - reads it from the input.")
+    ],
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Enrol an enrolled site anew, with a new key.")
+    ] = False,
+) -> None:
+    """Join a federation: make the key here, check the coordinator against the invite, become a member."""
+    from client.enrolment import enrol as join
+    from client.site import Site
+
+    enrolment = join(Site.read(site_file), sys.stdin.read() if invite == "-" else invite, replace=replace)
+    out.print(
+        f"{enrolment.site} is enrolled with {enrolment.control}; its key is {enrolment.private_key}",
+        soft_wrap=True,
+    )
+    out.print(f"next: wardround site check {site_file}, then wardround site run {site_file}", soft_wrap=True)
+
+
+@app.command()
+def run(site_file: SiteFile) -> None:
+    """Run the node until it is stopped: connect, answer what the policy allows, come back after a break."""
+    from client.supervisor import Supervisor
+
+    Supervisor.of(site_file, _say).run()
+
+
+@audit_app.command()
+def verify(
+    site_file: SiteFile,
+    witness: Annotated[
+        str | None,
+        typer.Option(metavar="LINES:SEAL", help="What the coordinator was told earlier, to compare."),
+    ] = None,
+) -> None:
+    """Check that no line of the log was edited, removed, moved or cut off."""
+    from client.audit import Audit
+    from client.site import Site
+
+    told = None
+    if witness is not None:
+        lines, separator, seal = witness.partition(":")
+        if not (separator and lines.isdecimal() and seal):
+            raise ConfigError(f"--witness is LINES:SEAL, found {witness!r}; the coordinator can look it up.")
+        told = (int(lines), seal)
+    audit = Audit(Site.read(site_file).work / "audit.jsonl")
+    found = audit.inspect(told)
+    out.print(
+        f"{found.lines} lines, unbroken. The seal of the last is {found.seal}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    if found.note:
+        out.print(f"{found.note}; the next line mends it.", highlight=False, soft_wrap=True)
+
+
+@audit_app.command()
+def show(
+    site_file: SiteFile,
+    last: Annotated[int, typer.Option(min=1, help="How many lines, from the end.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """Show what left, what was refused and what was decided."""
+    from client.audit import Audit
+    from client.site import Site
+
+    entries = list(Audit(Site.read(site_file).work / "audit.jsonl").entries())
+    numbered = list(enumerate(entries, start=1))[-last:]
+    if as_json:
+        _print_json([{"line": number, **entry} for number, entry in numbered])
+        return
+    table = Table("line", "time", "event", "what")
+    for number, entry in numbered:
+        facts = (f"{key}={_short(entry[key])}" for key in entry if key not in ("time", "event", "previous"))
+        table.add_row(str(number), entry["time"], entry["event"], " ".join(facts))
+    out.print(table)
+
+
+def _say(text: str) -> None:
+    print(f"{datetime.now():%H:%M:%S} {text}", flush=True)  # noqa: T201 - local time, for a person
+
+
+def _surroundings() -> "Surroundings":
+    from client.control import reach
+    from client.enrolment import Enrolment
+    from client.preflight import Surroundings
+    from shared.bundle import bundle_digest
+
+    return Surroundings(membership=Enrolment.load, reach=reach, bundle=bundle_digest)  # type: ignore[arg-type]
+
+
+def _approvals(site: "Site") -> Any:
+    from client.approvals import Approvals
+    from client.audit import Audit
+
+    return Approvals(site.work, Audit(site.work / "audit.jsonl"))
+
+
+def _studies(site: "Site", study_file: Path | None) -> "list[Study]":
+    from shared.study import Study
+
+    if study_file is not None:
+        return [Study.load(study_file)]
+    waiting = [one.study for one in _approvals(site).pending()]
+    if not waiting:
+        raise ConfigError("no study waits for approval at this site. Give the study's YAML file.")
+    return waiting
+
+
+def _study_called(site: "Site", wanted: str) -> "Study":
+    from shared.study import Study
+
+    if wanted.endswith((".yaml", ".yml")):
+        return Study.load(Path(wanted))
+    found: Study = _approvals(site).find(wanted)
+    return found
+
+
+def _approved_digest(site: "Site", wanted: str) -> str:
+    approved = [d for d in _approvals(site).decisions().values() if d.approved]
+    found = [
+        d.study for d in approved if d.name == wanted or (len(wanted) >= 8 and d.study.startswith(wanted))
+    ]
+    if len(found) != 1:
+        known = ", ".join(f"{d.name} ({d.study[:12]})" for d in approved) or "none"
+        raise ConfigError(f"{len(found)} approved studies are called {wanted!r}; approved: {known}.")
+    return str(found[0])
+
+
+def _list_approvals(site: "Site") -> None:
+    approvals = _approvals(site)
+    table = Table("study", "digest", "state", "since")
+    for one in approvals.pending():
+        table.add_row(one.study.name, one.study.digest(), "waits", one.asked)
+    for decision in approvals.decisions().values():
+        state = f"{'approved' if decision.approved else 'withdrawn'} by {decision.by}"
+        table.add_row(decision.name, decision.study, state, decision.time)
+    out.print(table)
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return f"{text[:12]}..." if len(text) == 64 else text
+
+
+def _print_json(values: object) -> None:
+    print(json.dumps(values, indent=1))  # noqa: T201 - for programs

@@ -1,0 +1,104 @@
+"""The commented site.yaml that `wardround site init` writes; sites/example.yaml is the same text."""
+
+import re
+from pathlib import Path
+
+import yaml
+
+from client.site import Site
+from shared.errors import ConfigError
+from shared.files import write_atomically
+
+TEMPLATE = """\
+# One hospital's node. Change the paths, and keep this file where only the hospital can write. Relative
+# paths are relative to this file's folder. An unknown key is refused. Optional keys show their defaults.
+
+# The site's name in results and logs: lower-case letters, digits, "-" and "_". Every coordinator sees it.
+name: example-hospital
+
+# Folder with the scans; only ever read.
+data: scans
+
+# How the folder is arranged: decathlon (imagesTr/, labelsTr/) or folders (images/, labels/). null
+# recognises it.
+layout: null
+
+# Optional CSV with a column `case`, `patient` or both, history columns and outcomes. With both columns the
+# table says which scans are one person; without, each scan counts as a patient. null: no table.
+patients: null
+
+# States that every case is another person. Private training needs this, or a table with `case` and
+# `patient`.
+one_patient_per_case: false
+
+# Folder for cache, logs, audit, ledger, worklist and reports. It holds patient data and stays at the
+# hospital.
+work: work
+
+# Where the network runs: cpu, or a PyTorch device such as cuda:0. Private training runs on the CPU.
+device: cpu
+
+# CPU threads for training. Equal results need equal numbers of threads.
+threads: 1
+
+# Seconds between two requests to the coordinator for work. Longer pauses make rounds longer.
+poll_s: 0.5
+
+# Write a seismometer report after each run. It is patient data and stays in `work`.
+seismometer: true
+
+# What may happen here and what may leave, whatever a study asks for. The policy wins over the study.
+policy:
+  # Which studies this site takes part in. ask: each one, word for word, must first be allowed with
+  # `wardround site approve`. any: all of them. Or a list of names or digests, such as [quickstart].
+  studies: ask
+
+  # A sum over fewer patients is never released.
+  minimum_patients: 10
+
+  # Kinds of record that may leave. Without `update` the site takes no part in training; without
+  # `segmentation` it is not judged; without `derivatives` and `reliability_bins` it is left out of the
+  # calibration. `failure` (a code and a count) always may.
+  release: [enrolment, update, segmentation, derivatives, reliability_bins, finished, failure]
+
+  # What may be spent of the patients' privacy. null: no bound.
+  budget:
+    # Sum of epsilon over all studies and runs. With a number, training without differential privacy is
+    # refused. It bounds training; the sums of evaluation and calibration are exact and are not counted.
+    epsilon: null
+
+    # Weight changes that may be released for one study, over all its runs. The same answer sent again
+    # counts once.
+    updates: null
+
+  # Local time in which this site trains and scores, such as "20:00-06:00", or a list of such ranges. null:
+  # always.
+  hours: null
+"""
+
+
+def site_file(**values: str) -> str:
+    """Fill in the template: top-level keys of `Site` to their values.
+
+    Raises
+    ------
+    ConfigError
+        A value that the key does not allow.
+    """
+    text = TEMPLATE
+    for key, value in values.items():
+        line = yaml.safe_dump({key: value}, width=1000, allow_unicode=True).rstrip()
+        text, count = re.subn(rf"^{key}: .*$", line.replace("\\", r"\\"), text, flags=re.MULTILINE)
+        if count != 1:
+            raise ConfigError(f"site.yaml has no key {key!r} to fill in.")
+    Site.parse(yaml.safe_load(text), "the site file asked for")
+    return text
+
+
+def write_site_file(path: Path, *, force: bool, **values: str) -> None:
+    """Write a commented site.yaml; ConfigError if there is one already and `force` is not given."""
+    text = site_file(**values)
+    if path.exists() and not force:
+        raise ConfigError(f"{path} exists already. Give another path, or --force to write over it.")
+    with write_atomically(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
