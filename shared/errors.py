@@ -5,10 +5,12 @@
     ├── DataError              the hospital engineer: the data set as a whole   exit 3
     │   └── CaseError          ... one case only: it is skipped by name, the run goes on
     ├── PolicyError            the hospital: its own policy refuses a release   exit 4
+    ├── CrashError             the hospital: a process that computed was killed exit 1
     └── FederationError        the coordinator                                  exit 5
         ├── QuorumError        too few sites answered in time
         ├── NothingTrainedError  a run in which no site contributed
         ├── CheckpointError    a checkpoint is missing, damaged or of another study
+        ├── EnrolmentError     a site is not, or may not become, a member; `reason` says why
         └── WireError          a record does not have the agreed names, shapes or types
 
 `code` is the only part of an error that may cross from a site to the coordinator (client/boundary.py):
@@ -61,6 +63,12 @@ class PolicyError(WardroundError):
         self.code = f"policy.{rule}"
 
 
+class CrashError(WardroundError):
+    """A process that computed an answer died, mostly for want of memory."""
+
+    code = "crashed"
+
+
 class FederationError(WardroundError):
     """The run as a whole cannot go on."""
 
@@ -84,6 +92,15 @@ class CheckpointError(FederationError):
     """No usable checkpoint: missing, damaged, or written by another study."""
 
     code = "federation.checkpoint"
+
+
+class EnrolmentError(FederationError):
+    """A site is not a member or may not become one; `reason` is a code such as ``expired``."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.code = f"enrolment.{reason}"
 
 
 class WireError(FederationError):

@@ -1,0 +1,222 @@
+"""What the coordinator's short commands do: they make the folder, write the store, and read it."""
+
+import os
+import shutil
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import grpc
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from server.authority import create_authority, fingerprint, renew
+from server.control import ADMIN
+from server.settings import FILE, TEMPLATE, Coordinator
+from server.status import boards, snapshot
+from server.store import OPEN, RunRow, Store
+from shared.control import control_pb2 as pb
+from shared.control.control_pb2_grpc import ControlStub
+from shared.errors import ConfigError, FederationError
+from shared.files import write_atomically
+from shared.invite import Invite, new_code
+from shared.study import Name, Study
+
+FOLDER_VARIABLE = "WARDROUND_COORDINATOR"
+EXPORTED = ("results.json", "report.html", "model")
+CONNECT_S = 3.0
+
+
+def find(given: Path | None) -> Coordinator:
+    """Read the coordinator's folder: `given`, else $WARDROUND_COORDINATOR, this folder, ./coordinator."""
+    named = os.environ.get(FOLDER_VARIABLE)
+    if given is not None:
+        return Coordinator.read(given)
+    if named:
+        return Coordinator.read(Path(named))
+    return Coordinator.read(Path() if Path(FILE).exists() else Path("coordinator"))
+
+
+@contextmanager
+def opened(given: Path | None) -> Iterator[tuple[Coordinator, Store]]:
+    """Find the folder and open its store."""
+    settings = find(given)
+    store = Store.open(settings.database_url)
+    try:
+        yield settings, store
+    finally:
+        store.close()
+
+
+def initialise(folder: Path, *, address: str | None, name: str | None) -> Coordinator:
+    """Make a coordinator's folder: configuration, authority, certificate, secrets, store.
+
+    Raises ConfigError, and leaves nothing behind, when the folder is not empty or a value cannot be used.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ConfigError(f"{folder} is not an empty folder. Name a new one.")
+    values = {"name": name or "coordinator", "address": address or socket.getfqdn()}
+    Coordinator.parse(values, "the command line")
+    existed = folder.exists()
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with write_atomically(folder / FILE, private=True) as path:
+            path.write_text(TEMPLATE.format(**values), encoding="utf-8")
+        settings = Coordinator.read(folder)
+        create_authority(settings)
+        Store.open(settings.database_url).close()
+    except BaseException:
+        for part in folder.iterdir() if existed else ():
+            shutil.rmtree(part) if part.is_dir() else part.unlink()
+        if not existed:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return settings
+
+
+def invite(given: Path | None, sites: Sequence[str], *, replace: bool) -> list[str]:
+    """Make one invite for each site, as the lines to hand over."""
+    names = TypeAdapter(Name)
+    for site in sites:
+        try:
+            names.validate_python(site)
+        except ValidationError as error:
+            raise ConfigError(
+                f"{site!r} cannot be the name of a site: expected lower-case letters, digits, - and _."
+            ) from error
+    if len(set(sites)) != len(sites):
+        raise ConfigError(f"each site may be named once, found {list(sites)}.")
+    with opened(given) as (settings, store):
+        lines = []
+        for site in sites:
+            code = new_code()
+            expires = datetime.now(UTC) + timedelta(days=settings.invite_days)
+            store.invite(site, code=code, expires=expires, replace=replace)
+            made = Invite(
+                site=site,
+                control=settings.control,
+                fleet=settings.fleet,
+                ca_sha256=fingerprint(settings.ca_pem),
+                code=code,
+                expires=expires,
+            )
+            lines.append(str(made))
+        return lines
+
+
+def renew_certificate(given: Path | None) -> Coordinator:
+    """Issue a new server certificate; it is used from the next `up` on."""
+    settings = find(given)
+    renew(settings)
+    return settings
+
+
+@dataclass(frozen=True)
+class Started:
+    """A run that was asked for, and how many sites could take part."""
+
+    run: str
+    study: str
+    enrolled: int
+    quorum: int
+
+
+def start(given: Path | None, study_file: Path | None, *, resume: str | None) -> Started:
+    """Ask for a new run of a study, or for a failed or stopped one to go on from its newest checkpoint."""
+    if (study_file is None) == (resume is None):
+        raise ConfigError("give either STUDY.yaml for a new run or --resume RUN for an earlier one.")
+    with opened(given) as (_, store):
+        if resume is not None:
+            row = store.run(resume)
+            study, run = Study.parse(yaml.safe_load(row.study_yaml), resume), row.id
+            store.resume(run)
+        else:
+            study = Study.load(study_file or Path())
+            run = store.start(study_name=study.name, study_digest=study.digest(), study_yaml=study.to_yaml())
+        enrolled = sum(site.revoked_at is None for site in store.sites())
+        return Started(run, study.name, enrolled, study.strategy.quorum)
+
+
+def export(given: Path | None, run: str, target: Path) -> Path:
+    """Copy a run's results.json, report.html and model/ to `target`; ConfigError while it is not over."""
+    with opened(given) as (settings, store):
+        row = store.run(run)
+        folder = settings.run_folder(row.id)
+    if row.state in OPEN:
+        raise ConfigError(
+            f"{run} is {row.state}. Wait until it is over: wardround coordinator status {run} --watch"
+        )
+    present = [folder / part for part in EXPORTED if (folder / part).exists()]
+    if not (folder / "model").exists():
+        raise FederationError(
+            f"{run} is {row.state} and left no model{f' ({row.reason})' if row.reason else ''}. "
+            f"Go on with it: wardround coordinator start --resume {run}"
+        )
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise ConfigError(f"{target} is not an empty folder. Name a new one.")
+    target.mkdir(parents=True, exist_ok=True)
+    for part in present:
+        if part.is_dir():
+            shutil.copytree(part, target / part.name)
+        else:
+            shutil.copy2(part, target / part.name)
+    return target
+
+
+def live(settings: Coordinator, *, run: str = "", follow: bool = False) -> Iterator[pb.Status]:
+    """Receive the status from the coordinator that is up; raise FederationError when none is, or it ends."""
+    token = settings.admin_token.read_text(encoding="ascii").strip()
+    credentials = grpc.ssl_channel_credentials(root_certificates=settings.ca_pem.read_bytes())
+    options = (("grpc.enable_http_proxy", 0), ("grpc.keepalive_time_ms", 30_000))
+    nobody = f"no coordinator answers at {settings.local_control}. Start it: wardround coordinator up"
+    host, _, port = settings.local_control.rpartition(":")
+    try:  # gRPC itself would try for seconds
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_S).close()
+    except OSError as error:
+        raise FederationError(nobody) from error
+    with grpc.secure_channel(settings.local_control, credentials, options) as channel:
+        try:
+            request = pb.StatusRequest(run=run, follow=follow)
+            yield from ControlStub(channel).WatchStatus(request, metadata=((ADMIN, token),))
+        except grpc.RpcError as error:
+            gone = error.code() in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
+            raise FederationError(
+                nobody if gone else f"the coordinator at {settings.local_control} refuses: {error.details()}"
+            ) from error
+
+
+def stored(settings: Coordinator, store: Store, *, run: str = "") -> pb.Status:
+    """Put the status together without a coordinator that is up: nobody is online."""
+    return snapshot(store, online=set(), board=boards(settings), run=run)
+
+
+def status(given: Path | None, run: str) -> tuple[pb.Status, bool]:
+    """Return the status, and whether it comes from a coordinator that is up."""
+    with opened(given) as (settings, store):
+        if run:
+            store.run(run)
+        with suppress(FederationError):
+            for now in live(settings, run=run):
+                return now, True
+        return stored(settings, store, run=run), False
+
+
+def stop(given: Path | None, run: str) -> str:
+    """Ask for a run to be stopped; return its new state."""
+    with opened(given) as (_, store):
+        return store.stop(run)
+
+
+def revoke(given: Path | None, site: str) -> None:
+    """End a site's membership."""
+    with opened(given) as (_, store):
+        store.revoke(site)
+
+
+def runs(given: Path | None) -> Sequence[RunRow]:
+    """Return all runs, the oldest first."""
+    with opened(given) as (_, store):
+        return store.runs()
