@@ -1,0 +1,29 @@
+"""What a run's process needs to know; imports nothing that computes."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the run's process needs: its folder with study.yaml, and who is who among the nodes."""
+
+    folder: Path
+    names: Mapping[int, str]
+    enrol_wait_s: float
+
+    def configuration(self) -> dict[str, bool | float | int | str]:
+        """Write it as the run configuration that server/app.py reads."""
+        start = self.folder / "start.safetensors"
+        return {
+            "study": str(self.folder / "study.yaml"),
+            "out": str(self.folder),
+            "sites": len(self.names),
+            "engine": "deploy",
+            "resume": True,  # from the newest checkpoint, where there is one
+            "start": str(start) if start.exists() else "",
+            "names": json.dumps({str(node): site for node, site in self.names.items()}),
+            "enrol_wait_s": self.enrol_wait_s,
+        }

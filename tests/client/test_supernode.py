@@ -1,0 +1,169 @@
+"""flower-supernode as we start it: who gets in, what it tells, and the two pauses that are shortened."""
+
+import ast
+import inspect
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from flwr.supernode import start_client_internal
+
+from client import supernode
+from client.runtime import Runtime
+from client.supernode import MESSAGE_PAUSE_S, REPLY_PAUSE_S, REPLY_POLL_S, Clock
+from server.flower import Flower, online
+from shared.processes import rotating_log
+from shared.signing import new_key, public_bytes
+from tests.server.loopback import Kept, SuperLink, free_port, new_folder, superlink, until
+
+POLL_S = 0.2
+
+
+@pytest.fixture(scope="module")
+def link(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SuperLink]:
+    with superlink(tmp_path_factory.mktemp("coordinator")) as link:
+        yield link
+
+
+@pytest.fixture
+def flower(link: SuperLink) -> Iterator[Flower]:
+    flower = Flower(link.link)
+    yield flower
+    flower.close()
+
+
+@contextmanager
+def node(link: SuperLink, folder: Path, *, ca: Path | None = None) -> Iterator[tuple[Kept, Runtime]]:
+    """Start a SuperNode with the key in `folder`, and connect to its runtime API."""
+    secret = folder / "runtime.secret"
+    secret.write_bytes(secrets.token_bytes(32))
+    address = f"127.0.0.1:{free_port()}"
+    log = rotating_log(folder / "supernode.log", days=1)
+    kept = Kept.make(
+        *("-m", "client.supernode", str(POLL_S), "--superlink", link.address),
+        *("--root-certificates", str(ca or link.settings.ca_pem)),
+        *("--auth-supernode-private-key", str(folder / "node.key")),
+        *("--isolation", "process", "--superexec-auth-secret-file", str(secret)),
+        *("--host", "127.0.0.1", "--port", address.split(":")[1]),
+        log=log,
+        environment={"FLWR_HOME": str(folder / "flower")},
+    )
+    runtime = Runtime(address, secret.read_bytes())
+    try:
+        kept.command.keep()
+        yield kept, runtime
+    finally:
+        runtime.close()
+        kept.command.stop(grace_s=5.0)
+        log.close()
+
+
+def test_a_registered_key_comes_online_and_leaves_in_good_order(
+    link: SuperLink, flower: Flower, tmp_path: Path
+) -> None:
+    public = public_bytes(new_key(tmp_path / "node.key"))
+    flower.register("hospital-a", public)
+    with node(link, tmp_path) as (kept, _):
+        until(lambda: public in online(flower.nodes()), "the node online")
+        process = kept.command._process
+        assert process is not None
+        process.terminate()
+        until(lambda: not kept.command.running, "the end of the SuperNode", within_s=8.0)
+        assert kept.command.keep() == 0
+        assert not [line for line in kept.lines if "Fatal" in line or "Traceback" in line]
+    until(lambda: public not in online(flower.nodes()), "the node offline")
+
+
+def test_an_unregistered_key_is_refused_and_the_process_says_so_and_ends(
+    link: SuperLink, flower: Flower, tmp_path: Path
+) -> None:
+    public = public_bytes(new_key(tmp_path / "node.key"))
+    with node(link, tmp_path) as (kept, _):
+        until(lambda: not kept.command.running, "the end of the SuperNode")
+        assert kept.command.keep() not in {None, 0}
+        assert "Failed to activate SuperNode" in "\n".join(kept.lines)
+    assert public not in {n.public_key for n in flower.nodes()}
+
+
+def test_a_coordinator_with_another_authority_is_not_trusted(
+    link: SuperLink, flower: Flower, tmp_path: Path
+) -> None:
+    public = public_bytes(new_key(tmp_path / "node.key"))
+    flower.register("hospital-b", public)
+    other = new_folder(tmp_path / "other")
+    with node(link, tmp_path, ca=other.ca_pem) as (kept, _):
+        until(lambda: "certificate verify failed" in "\n".join(kept.lines), "the mistrust")
+    assert public not in online(flower.nodes())
+
+
+def test_whoever_asks_for_tasks_needs_the_nodes_secret_and_leaves_no_line_each_time(
+    link: SuperLink, flower: Flower, tmp_path: Path
+) -> None:
+    public = public_bytes(new_key(tmp_path / "node.key"))
+    flower.register("hospital-c", public)
+    with node(link, tmp_path) as (_, runtime):
+        until(lambda: public in online(flower.nodes()), "the node online")
+        for _ in range(20):
+            assert runtime.next_task() is None
+        thief = Runtime(runtime._address, b"x" * 32)
+        with pytest.raises(httpx.HTTPStatusError, match="401"):
+            thief.next_task()
+        thief.close()
+    logged = (tmp_path / "supernode.log").read_text()
+    assert "SuperNode ID" in logged
+    assert logged.count("acquire-task") == 1  # the thief's
+
+
+# The pauses
+
+
+@pytest.fixture
+def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    slept: list[float] = []
+
+    class Recorder:
+        sleep = staticmethod(slept.append)
+
+    monkeypatch.setattr(supernode, "time", Recorder)
+    return slept
+
+
+@pytest.mark.parametrize(
+    ("asked_s", "slept_s"),
+    [(MESSAGE_PAUSE_S, POLL_S), (REPLY_PAUSE_S, REPLY_POLL_S), (1, 1), (0.1, 0.1), (2.9, 2.9), (60, 60)],
+)
+def test_the_two_pauses_are_shortened_and_no_other(
+    slept: list[float], asked_s: float, slept_s: float
+) -> None:
+    Clock(POLL_S).sleep(asked_s)
+    assert slept == [slept_s]
+
+
+def test_no_pause_becomes_longer(slept: list[float]) -> None:
+    Clock(30.0).sleep(MESSAGE_PAUSE_S)
+    assert slept == [MESSAGE_PAUSE_S]
+
+
+def test_flower_pauses_where_this_version_of_wardround_thinks_it_does() -> None:
+    # A new Flower may move them: nodes would be slow again, or ask the stand-in for what `time` has besides.
+    assert uses_of_time(inspect.getsource(start_client_internal)) == [
+        f"time.sleep({MESSAGE_PAUSE_S})",
+        f"time.sleep({REPLY_PAUSE_S})",
+        f"time.sleep({REPLY_PAUSE_S})",
+    ]
+    assert uses_of_time(inspect.getsource(start_client_internal._push_messages)) == [
+        f"time.sleep({REPLY_PAUSE_S})",
+        f"time.sleep({REPLY_PAUSE_S})",
+    ]
+
+
+def uses_of_time(source: str) -> list[str]:
+    """Every statement, in order, that has to do with the `time` module, but for its import."""
+    tree = ast.parse(source)
+    names = {node for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id == "time"}
+    statements = [node for node in ast.walk(tree) if isinstance(node, ast.Expr) and names & {*ast.walk(node)}]
+    assert len(statements) == len(names)
+    return [ast.unparse(node) for node in sorted(statements, key=lambda node: node.lineno)]
