@@ -50,6 +50,7 @@ class EngineName(StrEnum):
 
     inline = "inline"
     ray = "ray"
+    deploy = "deploy"
 
 
 class SplitName(StrEnum):
@@ -68,7 +69,10 @@ def simulate(
         Path | None, typer.Option("--out", help="Folder of this run. Default: runs/<study name>.")
     ] = None,
     engine: Annotated[
-        EngineName, typer.Option(help="inline: in this process. ray: Flower's simulation runtime.")
+        EngineName,
+        typer.Option(
+            help="inline: in this process. ray: Flower's simulation. deploy: real processes, as installed."
+        ),
     ] = EngineName.inline,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the last checkpoint in --out.")

@@ -75,6 +75,8 @@ class Audit:
         with self._locked(fcntl.LOCK_EX) as file:
             end, last = _last_line(file)
             lines = self._lines_of(last)
+            if last is not None and (self._head() or (0, GENESIS))[0] < lines:
+                self._write_head(lines, last)  # first: where a disk is full it must not fall further behind
             entry = {
                 "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
                 "event": event,
@@ -87,8 +89,7 @@ class Audit:
             file.write(line + b"\n")
             file.flush()
             os.fsync(file.fileno())
-            with write_atomically(self.head_path, private=True) as temporary:
-                temporary.write_text(json.dumps({"lines": lines + 1, "seal": _seal(line)}), encoding="utf-8")
+            self._write_head(lines + 1, line)
 
     def seal(self) -> Witness:
         """Say how many lines there are and the last one's seal, without reading the others.
@@ -198,6 +199,10 @@ class Audit:
             return None
         except (ValueError, KeyError, TypeError) as error:
             raise PolicyError("audit", f"{self.head_path} is damaged ({error}). {CURE}") from error
+
+    def _write_head(self, lines: int, last: bytes) -> None:
+        with write_atomically(self.head_path, private=True) as temporary:
+            temporary.write_text(json.dumps({"lines": lines, "seal": _seal(last)}), encoding="utf-8")
 
     @contextmanager
     def _locked(self, how: int) -> Iterator[BinaryIO]:

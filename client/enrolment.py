@@ -126,6 +126,7 @@ def enrol(site: Site, invite: str, *, replace: bool = False) -> Enrolment:
             f"{known.membership.enrolled:%Y-%m-%d}. To enrol it anew, with a new key, add --replace.",
         )
     ca_pem = fetch_authority(read.fleet, read.ca_sha256)
+    site.make_work()  # before anything is put into it: it is open to its owner only
     pending = _private(node_folder(site)) / "pending"
     key_file = _private(pending) / KEY
     key = read_key(key_file) if key_file.exists() else new_key(key_file)

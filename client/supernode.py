@@ -4,19 +4,36 @@ Flower 1.41 has the pause between two requests for a message written into its lo
 (flwr/supernode/start_client_internal.py: ``time.sleep(3)``, and 0.5 while it waits for the app's reply). With
 short rounds that pause is most of a round. Nothing else of Flower is changed.
 
+One thing is done before it starts. A node that was killed counts as connected for a minute; meanwhile Flower
+refuses its successor, and afterwards waits to the deadline for the answer that died with it. So the successor
+first takes leave in its name (`leave`), and the coordinator counts that answer as lost at once.
+
 Run as ``python -m client.supernode POLL_S FLOWER-ARGUMENTS...``.
 """
 
+import argparse
+import json
 import sys
 import time
+from collections.abc import Sequence
+from pathlib import Path
 
+import httpx
+from flwr.proto.fleet_pb2 import DeactivateNodeRequest
+from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor
 from flwr.supernode import start_client_internal
 from flwr.supernode.cli import flower_supernode
+from flwr.supernode.fleet_http_client import FleetHttpClient
+from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
 from shared.processes import end_with_stdin
+from shared.signing import read_key
 
 MESSAGE_PAUSE_S, REPLY_PAUSE_S = 3, 0.5
 REPLY_POLL_S = 0.05
+LEFT_S = 2.0
+"""The coordinator looks for answers every half second (server/messages.py); only while the node is away does
+it see that one is lost."""
 
 
 class Clock:
@@ -30,12 +47,48 @@ class Clock:
         time.sleep(min(seconds, self._pauses.get(seconds, seconds)))
 
 
+def leave(arguments: Sequence[str]) -> bool:
+    """Disconnect this node at the SuperLink; returns whether it counted as connected.
+
+    `arguments` are flower-supernode's. The node's number lies beside its key, in enrolment.json; where that
+    is missing, nothing is done.
+    """
+    parser = argparse.ArgumentParser()
+    for name in ("--superlink", "--root-certificates", "--auth-supernode-private-key"):
+        parser.add_argument(name, required=True)
+    given, _ = parser.parse_known_args(arguments)
+    key_file = Path(given.auth_supernode_private_key)
+    enrolment = key_file.with_name("enrolment.json")
+    if not enrolment.exists():
+        return False
+    node_id = int(json.loads(enrolment.read_text(encoding="utf-8"))["node_id"])
+    key = read_key(key_file)
+    client = FleetHttpClient.from_server_address(
+        given.superlink,
+        False,
+        Path(given.root_certificates).read_bytes(),
+        [
+            RuntimeVersionHttpInterceptor(component_name="SuperNode"),
+            NodeAuthHttpInterceptor(key, key.public_key()),
+        ],
+    )
+    try:
+        client.DeactivateNode(DeactivateNodeRequest(node_id=node_id))
+    except httpx.HTTPError:
+        return False  # it was not connected, or the coordinator is away: Flower's own attempts follow
+    finally:
+        client.close()
+    return True
+
+
 def main() -> None:
     """Start flower-supernode."""
     poll_s, *rest = sys.argv[1:]
+    end_with_stdin()
+    if leave(rest):
+        time.sleep(LEFT_S)
     start_client_internal.time = Clock(float(poll_s))  # type: ignore[assignment, attr-defined]
     sys.argv = ["flower-supernode", *rest]
-    end_with_stdin()
     flower_supernode()
 
 

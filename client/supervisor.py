@@ -9,10 +9,11 @@ import logging
 import secrets
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import FrameType
@@ -32,10 +33,14 @@ from shared.ports import free_port
 from shared.processes import Command, WarmForks, rotating_log
 from shared.wire import Record, Scalar
 
-TICK_S = 0.05
+IDLE_S = 1.0
+"""The longest pause of the loop; what there is to do wakes it earlier."""
+STARTING_S = 0.2
 LOOPBACK = "127.0.0.1"
+RECEIVED = "Received successfully"
 SENT = ("Sent successfully", "Failed to send message", "is not in `RUNNING` status")
-"""What the SuperNode prints once it is done with a reply (flwr/supernode/start_client_internal.py)."""
+"""What the SuperNode prints once a message is there, and once it is done with a reply
+(flwr/supernode/start_client_internal.py)."""
 LOG_DAYS = 14
 GREETING_EVERY_S = 3600.0
 LONGEST_PAUSE_S = 60.0
@@ -63,9 +68,10 @@ class Supervisor:
     _log: logging.Logger = field(init=False)
     _audit: Audit = field(init=False)
     _stopping: bool = False
-    _undelivered: int = 0
+    _owes: bool = False  # a message was taken from the SuperNode and its answer is not on its way yet
     _working: Working | None = None
     _greeted: float | None = None
+    _awake: threading.Event = field(default_factory=threading.Event)
     _forks: WarmForks = field(default_factory=lambda: WarmForks(["client.worker"]))
 
     @classmethod
@@ -90,6 +96,7 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
         self._audit.append("started")
+        self._forks.warm_up()
         self._introduce()
         secret_file, address, supernode = self._supernode()
         runtime = Runtime(address, secret_file.read_bytes())
@@ -100,11 +107,12 @@ class Supervisor:
                     self._tell(
                         f"the SuperNode ended with code {code} and is started again: see supernode.log"
                     )
+                    self._drop()
                     self._introduce()
                 if self._greeted is None or time.monotonic() - self._greeted > GREETING_EVERY_S:
                     self._introduce(once=True)
-                self._step(runtime)
-                time.sleep(TICK_S)
+                self._take_task(runtime)
+                self._wait(IDLE_S if supernode.running else STARTING_S)
             self._drain(supernode)
         finally:
             supernode.stop()
@@ -119,6 +127,7 @@ class Supervisor:
             self._tell("stopping at once")
             sys.exit(1)
         self._stopping = True
+        self._awake.set()
 
     def _supernode(self) -> tuple[Path, str, Command]:
         folder = self.enrolment.folder
@@ -145,22 +154,40 @@ class Supervisor:
 
     def _heard(self, line: str) -> None:
         if any(word in line for word in SENT):
-            self._undelivered = max(0, self._undelivered - 1)
+            self._owes = False
+            self._awake.set()
+        if RECEIVED in line:
+            self._awake.set()
 
-    def _step(self, runtime: Runtime) -> None:
-        """Take a task if there is none at hand; notice the end of the one there is."""
-        if self._working is None:
-            try:
-                task = runtime.next_task()
-            except httpx.HTTPError:
-                return  # the SuperNode is starting, or starting again
-            if task is not None:
-                receiver, sender = self._forks.pipe()
-                process = self._forks.start("client.worker:answer_task", task, str(self.site_file), sender)
-                sender.close()
-                self._working = Working(task, process, receiver)
+    def _take_task(self, runtime: Runtime) -> None:
+        if self._working is not None:
             return
+        try:
+            task = runtime.next_task()
+        except httpx.HTTPError:
+            return  # the SuperNode is starting, or starting again
+        if task is not None:
+            self._owes = True
+            receiver, sender = self._forks.pipe()
+            process = self._forks.start("client.worker:answer_task", task, str(self.site_file), sender)
+            sender.close()
+            self._working = Working(task, process, receiver)
+
+    def _wait(self, limit_s: float) -> None:
+        """Wait for the answer at hand to be finished, or for word of the SuperNode; `limit_s` at most."""
+        if self._working is None:
+            self._awake.wait(limit_s)
+            self._awake.clear()
+            return
+        wait([self._working.process.sentinel], timeout=limit_s)
         self._look_after(self._working)
+
+    def _drop(self) -> None:
+        """Give up the answer at hand: the SuperNode that asked for it is gone."""
+        if self._working is not None:
+            self._working.process.kill()
+            self._working = None
+        self._owes = False
 
     def _look_after(self, working: Working) -> None:
         if working.envelope is None and working.started.poll():
@@ -173,7 +200,6 @@ class Supervisor:
 
     def _ended(self, working: Working) -> None:
         code = working.process.exitcode
-        self._undelivered += 1
         if code == 0:
             return
         self._tell(f"the process that answered ended with code {code}; see site.log")
@@ -185,12 +211,10 @@ class Supervisor:
         if self._working is not None:
             self._tell("finishing the answer at hand; a second signal stops at once")
         while self._working is not None and supernode.running:
-            working = self._working
-            self._look_after(working)
-            time.sleep(TICK_S)
+            self._wait(IDLE_S)
         ends = time.monotonic() + DELIVERY_S
-        while self._undelivered and supernode.running and time.monotonic() < ends:
-            time.sleep(TICK_S)
+        while self._owes and supernode.running and time.monotonic() < ends:
+            self._wait(IDLE_S)
 
     def _introduce(self, *, once: bool = False) -> None:
         """Greet the coordinator; again and again while it is out of reach or would turn this site away."""
@@ -204,9 +228,8 @@ class Supervisor:
                 self._tell(str(error))
             if once or self._stopping:
                 return
-            ends = time.monotonic() + pause_s
-            while time.monotonic() < ends and not self._stopping:
-                time.sleep(TICK_S)
+            self._awake.wait(pause_s)
+            self._awake.clear()
             pause_s = min(LONGEST_PAUSE_S, 2 * pause_s)
 
     def _greet(self) -> bool:

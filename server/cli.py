@@ -108,17 +108,24 @@ def up(folder: Dir = None) -> None:
 
 @app.command()
 def start(
-    study: Annotated[Path | None, typer.Argument(metavar="STUDY.yaml", help="The study to run.")] = None,
+    study: Annotated[
+        Path | None,
+        typer.Argument(metavar="STUDY.yaml", help="The study to run, or a scenario that holds one."),
+    ] = None,
     resume: Annotated[
         str | None,
         typer.Option(metavar="RUN", help="Let a failed or stopped run go on from its last checkpoint."),
+    ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(help="Safetensors file to start from, for a study with `start: phantoms`."),
     ] = None,
     folder: Dir = None,
 ) -> None:
     """Ask for a run; the coordinator that is up starts it. Prints the run's name."""
     from server.commands import start as ask
 
-    asked = ask(folder, study, resume=resume)
+    asked = ask(folder, study, resume=resume, weights=weights)
     if asked.enrolled < asked.quorum:
         err.print(
             f"warning: {asked.enrolled} site(s) are enrolled, and {asked.study} needs {asked.quorum}. The "

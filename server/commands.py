@@ -3,7 +3,7 @@
 import os
 import shutil
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from server.authority import create_authority, fingerprint, renew
 from server.control import ADMIN
+from server.job import START
 from server.settings import FILE, TEMPLATE, Coordinator
 from server.status import boards, snapshot
 from server.store import OPEN, RunRow, Store
@@ -124,20 +125,46 @@ class Started:
     quorum: int
 
 
-def start(given: Path | None, study_file: Path | None, *, resume: str | None) -> Started:
-    """Ask for a new run of a study, or for a failed or stopped one to go on from its newest checkpoint."""
+def start(
+    given: Path | None, study_file: Path | None, *, resume: str | None, weights: Path | None = None
+) -> Started:
+    """Ask for a new run of a study, or for a failed or stopped one to go on from its newest checkpoint.
+
+    `weights` is what a study with ``start: phantoms`` starts from. Raises ConfigError when it is missing.
+    """
     if (study_file is None) == (resume is None):
         raise ConfigError("give either STUDY.yaml for a new run or --resume RUN for an earlier one.")
-    with opened(given) as (_, store):
+    with opened(given) as (settings, store):
         if resume is not None:
             row = store.run(resume)
             study, run = Study.parse(yaml.safe_load(row.study_yaml), resume), row.id
             store.resume(run)
         else:
             study = Study.load(study_file or Path())
-            run = store.start(study_name=study.name, study_digest=study.digest(), study_yaml=study.to_yaml())
+            run = store.start(
+                study_name=study.name,
+                study_digest=study.digest(),
+                study_yaml=study.to_yaml(),
+                prepare=_start_from(study, weights, settings),
+            )
         enrolled = sum(site.revoked_at is None for site in store.sites())
         return Started(run, study.name, enrolled, study.strategy.quorum)
+
+
+def _start_from(study: Study, weights: Path | None, settings: Coordinator) -> Callable[[str], None]:
+    if (weights is None) != (study.start == "random"):
+        raise ConfigError(
+            f"{study.name} starts from {study.start}: "
+            + ("it takes no --weights." if weights is not None else "give --weights FILE.safetensors. ")
+            + ("" if weights is not None else "`wardround simulate` with this study writes it to OUT/start/.")
+        )
+
+    def copy(run: str) -> None:
+        if weights is not None:
+            with write_atomically(settings.run_folder(run) / START) as path:
+                shutil.copyfile(weights, path)
+
+    return copy
 
 
 def export(given: Path | None, run: str, target: Path) -> Path:

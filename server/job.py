@@ -5,6 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+START = "start.safetensors"
+"""Weights to start from, in a run's folder."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -16,7 +19,7 @@ class Job:
 
     def configuration(self) -> dict[str, bool | float | int | str]:
         """Write it as the run configuration that server/app.py reads."""
-        start = self.folder / "start.safetensors"
+        start = self.folder / START
         return {
             "study": str(self.folder / "study.yaml"),
             "out": str(self.folder),

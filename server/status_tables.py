@@ -43,7 +43,7 @@ def sites_table(status: pb.Status) -> Table:
     """Show who is a member and who is there."""
     table = Table(title="Sites", title_justify="left")
     for heading in ("site", "online", "problem", "last greeting", "version"):
-        table.add_column(heading)
+        table.add_column(heading, overflow="fold")
     for site in status.sites:
         there = "revoked" if site.revoked else "yes" if site.online else "no"
         style = "red" if site.revoked else "green" if site.online else "yellow"
@@ -61,7 +61,7 @@ def runs_table(status: pb.Status) -> Table:
     """Show each run, where it is and whom it waits for."""
     table = Table(title="Runs", title_justify="left")
     for heading in ("run", "state", "phase", "round", "awaited", "reason"):
-        table.add_column(heading)
+        table.add_column(heading, overflow="fold")
     for run in status.runs:
         rounds = f"{run.round}/{run.rounds}" if run.rounds else ""
         awaited = ", ".join(run.awaited) if run.state == "running" else ""
@@ -74,7 +74,7 @@ def runs_table(status: pb.Status) -> Table:
 def _run_sites(run: pb.RunStatus) -> Table:
     table = Table(title=run.id, title_justify="left")
     for heading in ("site", "answer", "reason"):
-        table.add_column(heading)
+        table.add_column(heading, overflow="fold")
     for heading in ("patients", "seconds", "MB received", "MB sent"):
         table.add_column(heading, justify="right")
     for site in run.sites:

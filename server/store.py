@@ -11,7 +11,7 @@ must survive a crash is here.
 """
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Self
@@ -305,8 +305,15 @@ class Store:
             raise ConfigError(f"there is no run {run!r}. `wardround coordinator runs` lists them.")
         return found
 
-    def start(self, *, study_name: str, study_digest: str, study_yaml: str) -> str:
-        """Ask for a run and return its id, such as quickstart-3f9a1c."""
+    def start(
+        self,
+        *,
+        study_name: str,
+        study_digest: str,
+        study_yaml: str,
+        prepare: Callable[[str], None] = lambda _: None,
+    ) -> str:
+        """Ask for a run and return its id, such as quickstart-3f9a1c; `prepare` sees it before `up` does."""
         run = f"{study_name}-{secrets.token_hex(3)}"
         row = RunRow(
             id=run,
@@ -317,6 +324,7 @@ class Store:
             created=_now(),
             attempts=0,
         )
+        prepare(run)
         with self._writing() as session:
             session.add(row)
         return run

@@ -30,8 +30,10 @@ from shared.errors import FederationError
 from shared.files import write_atomically
 from shared.processes import Command, WarmForks, rotating_log
 
-TICK_S = 0.1
+TICK_S = 0.2
 NODES_EVERY_S = 2.0
+STRANGERS_EVERY_S = 5.0
+"""How often to look for runs that nobody asked us for, to refuse them."""
 SOON_DAYS = 14
 
 
@@ -48,6 +50,7 @@ class Supervisor:
     _stopping: bool = False
     _nodes: list[RegisteredNode] = field(default_factory=list)
     _nodes_seen: float = 0.0
+    _looked: float = 0.0
     _jobs: dict[str, tuple[BaseProcess, Connection]] = field(default_factory=dict)
     _forks: WarmForks = field(default_factory=lambda: WarmForks(["server.worker"]))
 
@@ -65,6 +68,7 @@ class Supervisor:
         self._log.setLevel(logging.INFO)
         self._log.propagate = False  # what a person should see is said, once
         with settings.lock():
+            self._forks.warm_up()
             self._prepare()
             superlink = self._superlink()
             service = self._service()
@@ -173,8 +177,9 @@ class Supervisor:
                 self._flower.unregister(node.node)
                 self._tell(f"node {node.node} is turned away from now on")
         for key, site in wanted.items():
-            if key not in registered:
-                self.store.set_site(site.name, node_id=self._flower.register(site.name, key))
+            node_id = registered[key].node if key in registered else self._flower.register(site.name, key)
+            if node_id != site.node_id:
+                self.store.set_site(site.name, node_id=node_id)
         self._nodes_seen = time.monotonic()
 
     def _reconcile_runs(self) -> None:
@@ -197,6 +202,10 @@ class Supervisor:
             self._tell(f"{run.id}: stopped")
 
     def _take_tasks(self) -> None:
+        expected = any(run.id not in self._jobs for run in self.store.runs((RUNNING,)))
+        if not expected and time.monotonic() - self._looked < STRANGERS_EVERY_S:
+            return
+        self._looked = time.monotonic()
         task = self._flower.next_task()
         if task is None:
             return

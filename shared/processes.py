@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from io import FileIO, TextIOWrapper
 from logging.handlers import TimedRotatingFileHandler
-from multiprocessing import get_context, parent_process
+from multiprocessing import forkserver, get_context, parent_process
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import IO, Any
@@ -163,6 +163,10 @@ class WarmForks:
     def __init__(self, modules: Sequence[str]) -> None:
         self._context = get_context("forkserver")
         self._context.set_forkserver_preload(list(modules))
+
+    def warm_up(self) -> None:
+        """Start importing now, in the background, instead of at the first fork."""
+        forkserver.ensure_running()
 
     def start(self, target: str, *arguments: Any) -> BaseProcess:
         """Run ``module:function`` in a fork with picklable arguments; this process need not import it."""

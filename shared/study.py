@@ -4,11 +4,12 @@ Lengths are millimetres, volumes millilitres, times seconds. Spatial triples are
 (right-left, posterior-anterior, inferior-superior), so the last axis counts axial slices.
 """
 
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from shared.config import Config
+from shared.config import Config, read_yaml
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -254,6 +255,13 @@ class Study(Config):
     privacy: Privacy | None = None
     evaluation: Evaluation = Evaluation()
     priority: Priority | None = None
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read a study's YAML file, or the study inside a scenario's."""
+        values = read_yaml(path)
+        inside = isinstance(values, dict) and isinstance(values.get("study"), dict)
+        return cls.parse(values["study"] if inside else values, str(path))
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> Self:

@@ -5,7 +5,9 @@ its own folder, processes and keys; they meet over TLS on loopback.
 """
 
 import contextlib
+import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,8 +20,10 @@ from typing import Self
 
 from client.enrolment import Enrolment
 from client.site import Site
+from server.board import RunStatus
+from server.progress import Listener
 from server.settings import Coordinator
-from server.store import RunRow, Store
+from server.store import FAILED, FINISHED, STOPPED, RunRow, Store
 from shared.errors import FederationError
 from shared.ports import free_port
 
@@ -161,10 +165,27 @@ class Deployment:
         for file, invite in zip(new.values(), invites, strict=True):
             self.command("site", "enrol", str(file), "--invite", invite)
 
-    def start(self, study: Path) -> str:
+    def start(self, study: Path, *, weights: Path | None = None) -> str:
         """Start a study; returns the run's name."""
-        printed = self.command("coordinator", "start", str(study), "--dir", str(self.coordinator_folder))
-        return printed.split()[-1]
+        more = () if weights is None else ("--weights", str(weights))
+        return self.command(
+            "coordinator", "start", str(study), *more, "--dir", str(self.coordinator_folder)
+        ).split()[-1]
+
+    def go_on(self) -> str | None:
+        """Let the newest run that is not finished go on; returns its name, or None where there is none."""
+        store = Store.open(self.settings.database_url)
+        try:
+            rows = [row for row in store.runs() if row.state != FINISHED]
+        finally:
+            store.close()
+        if not rows:
+            return None
+        if rows[-1].state in (FAILED, STOPPED):
+            self.command(
+                "coordinator", "start", "--resume", rows[-1].id, "--dir", str(self.coordinator_folder)
+            )
+        return rows[-1].id
 
     def run(self, name: str) -> RunRow:
         """Read what the store says of a run."""
@@ -174,10 +195,12 @@ class Deployment:
         finally:
             store.close()
 
-    def wait(self, name: str, *, limit_s: float, watch: Callable[[], None] = lambda: None) -> RunRow:
+    def wait(
+        self, name: str, *, limit_s: float = math.inf, watch: Callable[[], None] = lambda: None
+    ) -> RunRow:
         """Wait until a run has ended; raise FederationError when that takes longer than `limit_s` seconds."""
         ends = time.monotonic() + limit_s
-        while (row := self.run(name)).state not in ("finished", "failed", "stopped"):
+        while (row := self.run(name)).state not in (FINISHED, FAILED, STOPPED):
             watch()
             if time.monotonic() > ends:
                 raise FederationError(f"{name} is still {row.state} after {limit_s:.0f} s")
@@ -196,3 +219,34 @@ class Deployment:
         if done.returncode != 0:
             raise FederationError(f"wardround {' '.join(arguments[:2])} failed:\n{done.stdout}{done.stderr}")
         return done.stdout
+
+
+def deploy(
+    site_files: Mapping[str, Path],
+    study_file: Path,
+    out: Path,
+    *,
+    start: Path | None,
+    resume: bool,
+    progress: Listener,
+) -> None:
+    """Run a study through real processes and put its results.json and model/ into `out`.
+
+    Raises FederationError with the run's own reason when it fails; `resume` goes on with it.
+    """
+    with Deployment(out / "deployment", site_files) as deployment:
+        run = deployment.go_on() if resume else None
+        run = run or deployment.start(study_file, weights=start)
+        folder = deployment.results(run)
+
+        def watch() -> None:
+            board = folder / "status.json"
+            if board.exists():
+                now = RunStatus.read(board)
+                progress("rounds", now.round, now.rounds)
+
+        row = deployment.wait(run, watch=watch)
+    if row.state != FINISHED:
+        raise FederationError(f"the run is {row.state}: {row.reason}")
+    shutil.copyfile(folder / "results.json", out / "results.json")
+    shutil.copytree(folder / "model", out / "model", dirs_exist_ok=True)

@@ -18,6 +18,7 @@ from server.results import Calibration, Results, Skipped
 from shared.errors import ConfigError
 from shared.files import write_atomically
 from simulations.baselines import compare
+from simulations.deployment import deploy
 from simulations.engine import RunConfig, engine
 from simulations.faults import FaultyClientApp
 from simulations.outcomes import TERMS, TRUE_COEFFICIENTS
@@ -79,6 +80,11 @@ class Simulation:
         study_file = self.out / "study.yaml"
         with write_atomically(study_file) as path:
             path.write_text(self.scenario.study.to_yaml(), encoding="utf-8")
+        if self.engine == "deploy":
+            if self.scenario.faults:
+                raise ConfigError("faults are put in by the engines inline and ray; deploy has none.")
+            deploy(sites, study_file, self.out, start=start, resume=resume, progress=progress)
+            return
         client = FaultyClientApp(client_app, self.scenario.faults) if self.scenario.faults else client_app
         run = engine(self.engine, workers=self.scenario.workers, threads=self.scenario.threads_per_site)
         config: RunConfig = {

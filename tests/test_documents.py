@@ -19,7 +19,9 @@ from flwr.cli.build import build_fab_from_disk
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from client.site import RELEASES, Policy, Site
+from client.policy import RELEASES, Budget, Policy
+from client.site import Site
+from client.site_file import TEMPLATE
 from server.results import Results
 from shared import __version__
 from shared.config import Config
@@ -121,13 +123,14 @@ def test_the_researchers_page_names_every_key_of_results_json() -> None:
 
 
 def test_the_example_site_states_every_key_with_a_comment_and_its_default() -> None:
+    assert EXAMPLE.read_text(encoding="utf-8") == TEMPLATE, "write client/site_file.py's TEMPLATE into it"
     site = Site.read(EXAMPLE)
     assert stated(site) == keys(Site)
     lines = EXAMPLE.read_text(encoding="utf-8").splitlines()
     for above, line in pairwise(lines):
         if re.match(r" *[a-z_]+:", line):
             assert above.strip().startswith("#"), f"no comment above {line!r}"
-    for config, value in ((Site, site), (Policy, site.policy)):
+    for config, value in ((Site, site), (Policy, site.policy), (Budget, site.policy.budget)):
         for name, field in config.model_fields.items():
             if not field.is_required():
                 assert getattr(value, name) == field.default, name

@@ -1,9 +1,11 @@
+import errno
 import hashlib
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -158,6 +160,24 @@ def test_a_head_one_behind_is_a_stopped_machine_and_the_next_line_mends_it(
     audit.append("released")
     assert audit.inspect().note is None
     assert audit.verify() == lines + 1
+
+
+def test_a_full_disk_never_leaves_the_head_two_behind_and_with_room_again_the_log_goes_on(
+    audit: Audit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextmanager
+    def full(*_: object, **__: object) -> Iterator[Path]:
+        raise OSError(errno.ENOSPC, "No space left on device")
+        yield Path()
+
+    with monkeypatch.context() as patched:
+        patched.setattr("client.audit.write_atomically", full)
+        for _ in range(3):  # each answer is tried, and then its failure
+            with pytest.raises(OSError, match="No space left"):
+                audit.append("released")
+    assert "one behind" in str(audit.inspect().note)
+    audit.append("released")
+    assert audit.verify() == 7
 
 
 def test_a_head_two_behind_is_not(audit: Audit) -> None:

@@ -93,6 +93,12 @@ def test_the_private_key_never_leaves(coordinator: Office, site: Site) -> None:
     assert not [path for path in files if secret in path.read_bytes()]
 
 
+def test_the_work_folder_that_it_makes_is_open_to_its_owner_only(coordinator: Office, site: Site) -> None:
+    assert not site.work.exists()
+    enrol(site, str(coordinator.invite()))
+    assert site.work.stat().st_mode & 0o077 == 0
+
+
 def test_the_enrolment_passes_the_gate(coordinator: Office, site: Site) -> None:
     enrol(site, str(coordinator.invite()))
     log = (site.work / "audit.jsonl").read_text()

@@ -2,7 +2,10 @@
 
 import ast
 import inspect
+import json
+import os
 import secrets
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -86,6 +89,20 @@ def test_an_unregistered_key_is_refused_and_the_process_says_so_and_ends(
         assert kept.command.keep() not in {None, 0}
         assert "Failed to activate SuperNode" in "\n".join(kept.lines)
     assert public not in {n.public_key for n in flower.nodes()}
+
+
+def test_the_successor_of_a_killed_node_takes_leave_in_its_name_and_gets_in_at_once(
+    link: SuperLink, flower: Flower, tmp_path: Path
+) -> None:
+    number = flower.register("hospital-d", public_bytes(new_key(tmp_path / "node.key")))
+    (tmp_path / "enrolment.json").write_text(json.dumps({"node_id": number}))
+    with node(link, tmp_path) as (kept, _):
+        until(lambda: "SuperNode ID" in "\n".join(kept.lines), "the node connected")
+        os.kill(kept.pid, signal.SIGKILL)
+        until(lambda: not kept.command.running, "its end")
+        kept.start_again()
+        until(lambda: "\n".join(kept.lines).count("SuperNode ID") == 2, "its successor", within_s=50.0)
+        assert "Failed to activate" not in "\n".join(kept.lines)
 
 
 def test_a_coordinator_with_another_authority_is_not_trusted(

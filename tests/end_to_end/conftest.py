@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from server.results import Results
+from tests.end_to_end.deployments import deploy, phantoms  # noqa: F401 - fixtures for every test here
 
 ROOT = Path(__file__).parents[2]
 TINY = Path(__file__).with_name("tiny.yaml")
