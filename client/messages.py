@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
-from flwr.app import Array, ArrayRecord, ConfigRecord, Message, Metadata, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, Metadata, RecordDict
 from flwr.app.message import make_message
+from flwr.common.constant import ErrorCode
 
 from client.gate import Released
 from shared.errors import WireError
@@ -40,6 +41,11 @@ def instruction_of(message: Message, place: int = 0) -> Record:
 def without_content(metadata: Metadata) -> Message:
     """Rebuild as much of a message as is needed to reply to it."""
     return make_message(metadata=metadata, content=RecordDict())
+
+
+def wordless(metadata: Metadata) -> Message:
+    """Reply with Flower's own code for an app that crashed, where nothing can be released."""
+    return Message(Error(ErrorCode.CLIENT_APP_CRASHED), reply_to=without_content(metadata))
 
 
 def reply_to(message: Message, answers: Sequence[Released]) -> Message:

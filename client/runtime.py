@@ -7,7 +7,8 @@ runtime API pulls the task.
 from dataclasses import dataclass
 
 from flwr.app import Metadata
-from flwr.proto.runtime_pb2 import AcquireTaskRequest
+from flwr.common.constant import SubStatus
+from flwr.proto.runtime_pb2 import AcquireTaskRequest, PushTaskOutputRequest
 from flwr.supercore.constant import TaskType
 from flwr.supercore.interceptors import (
     RuntimeTokenHttpInterceptor,
@@ -58,6 +59,13 @@ class Runtime:
         """Claim the oldest waiting instruction; raises httpx.HTTPError while the SuperNode is not there."""
         reply = self._client.AcquireTask(AcquireTaskRequest(supported_task_types=[TaskType.CLIENT_APP]))
         return Task(self._address, reply.token) if reply.HasField("task") and reply.token else None
+
+    @staticmethod
+    def give_up(task: Task) -> None:
+        """Say that nobody will answer a claimed instruction."""
+        client = connect(task)
+        client.PushTaskOutput(PushTaskOutputRequest(sub_status=SubStatus.FAILED, details=""))
+        client.close()
 
     def close(self) -> None:
         """Close the connection."""

@@ -41,6 +41,8 @@ RECEIVED = "Received successfully"
 SENT = ("Sent successfully", "Failed to send message", "is not in `RUNNING` status")
 """What the SuperNode prints once a message is there, and once it is done with a reply
 (flwr/supernode/start_client_internal.py)."""
+DROPPED = "Ignoring message"
+"""What it prints when the run of a message ended while the message was under way."""
 LOG_DAYS = 14
 GREETING_EVERY_S = 3600.0
 LONGEST_PAUSE_S = 60.0
@@ -69,6 +71,7 @@ class Supervisor:
     _audit: Audit = field(init=False)
     _stopping: bool = False
     _owes: bool = False  # a message was taken from the SuperNode and its answer is not on its way yet
+    _dropped: bool = False
     _working: Working | None = None
     _greeted: float | None = None
     _awake: threading.Event = field(default_factory=threading.Event)
@@ -111,6 +114,7 @@ class Supervisor:
                     self._introduce()
                 if self._greeted is None or time.monotonic() - self._greeted > GREETING_EVERY_S:
                     self._introduce(once=True)
+                self._let_go(runtime)
                 self._take_task(runtime)
                 self._wait(IDLE_S if supernode.running else STARTING_S)
             self._drain(supernode)
@@ -158,6 +162,26 @@ class Supervisor:
             self._awake.set()
         if RECEIVED in line:
             self._awake.set()
+        if DROPPED in line:
+            self._dropped = True
+            self._awake.set()
+
+    def _let_go(self, runtime: Runtime) -> None:
+        """Let go of an instruction that the SuperNode has dropped halfway: its rest would be waited for."""
+        if not self._dropped:
+            return
+        self._dropped = False
+        if self._working is not None:
+            self._look_after(self._working)
+        try:
+            task = runtime.next_task() if self._working is None else self._working.task
+            if self._working is not None and self._working.envelope is not None:
+                return  # what is being answered is another one
+            self._drop()
+            if task is not None:
+                runtime.give_up(task)
+        except httpx.HTTPError as error:
+            self._log.warning("the SuperNode was not told that nobody waits any more: %s", error)
 
     def _take_task(self, runtime: Runtime) -> None:
         if self._working is not None:

@@ -17,7 +17,7 @@ from flwr.supernode.runtime.run_clientapp import pull_task_input, push_message, 
 
 from client.app import app
 from client.boundary import guarded
-from client.messages import instructions_in, reply_to, without_content
+from client.messages import instructions_in, reply_to, without_content, wordless
 from client.node import Node
 from client.runtime import Envelope, Task, connect
 from client.site import Site
@@ -45,6 +45,8 @@ def answer_task(task: Task, site_file: str, started: Connection) -> None:
         context.node_config = {"site": site_file}
         reply = app(message, context)
     else:
+        sent = hashlib.sha256(fab.content).hexdigest()
+        Node(Site.read(Path(site_file))).audit.append("bundle_refused", sent=sent, installed=INSTALLED)
         reply = _refusal(
             envelope,
             site_file,
@@ -64,7 +66,11 @@ def report_crash(task: Task, site_file: str, envelope: Envelope, exit_code: int)
     error = CrashError(
         f"the process that answered ended with code {exit_code}; -9 mostly means that memory ran out."
     )
-    _push(connect(task), _refusal(envelope, site_file, error), envelope)
+    try:
+        reply = _refusal(envelope, site_file, error)
+    except Exception:  # a full disk: what cannot be audited may not leave, and silence lasts to the deadline
+        reply = wordless(envelope.metadata)
+    _push(connect(task), reply, envelope)
 
 
 def _refusal(envelope: Envelope, site_file: str, error: WardroundError) -> Message:

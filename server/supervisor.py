@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -238,7 +239,10 @@ class Supervisor:
                 self.store.set_run(run, state=FINISHED)
                 self._tell(f"{run}: finished")
                 continue
-            reason = told.recv() if told.poll() else f"its process ended with code {code}; see its run.log"
+            reason = f"its process ended with code {code}; see its run.log"
+            with suppress(EOFError):  # it died without a word
+                if told.poll():
+                    reason = told.recv()
             self.store.set_run(run, state=FAILED, reason=reason)
             self._tell(f"{run}: failed: {reason}")
 

@@ -9,6 +9,7 @@ import logging
 import os
 import sys
 import traceback
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -48,11 +49,12 @@ def run_app(link: Link, task: AppTask, job: Job, told: Connection) -> None:
         app(grid, context)
         status, details, code = SubStatus.COMPLETED, "", 0
     except Exception as error:
+        told.send(str(error))  # first: the log may be what fails, on a full disk
         if not isinstance(error, WardroundError):
-            traceback.print_exc()
+            with suppress(OSError):
+                traceback.print_exc()
         logging.getLogger("wardround").error("%s", error)  # noqa: TRY400 - expected ones need no traceback
         status, details, code = SubStatus.FAILED, type(error).__name__, 1
-        told.send(str(error))
     try:
         client.PushTaskOutput(PushTaskOutputRequest(sub_status=status, details=details))
     except httpx.HTTPError:

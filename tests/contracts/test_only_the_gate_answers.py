@@ -93,7 +93,7 @@ def test_the_worker_pushes_what_app_and_reply_to_made_and_nothing_else() -> None
         for part in ast.walk(module)
         if isinstance(part, ast.Assign) and isinstance(part.value, ast.Call)
         for target in part.targets
-        if name_of(part.value.func) in ("app", "_refusal")
+        if name_of(part.value.func) in ("app", "_refusal", "wordless")
     }
     pushes = [n for n in ast.walk(module) if isinstance(n, ast.Call) and name_of(n.func) == "_push"]
     assert len(pushes) == 2
