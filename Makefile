@@ -6,16 +6,19 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint bench protos clean
+.PHONY: help demo test survive lint bench protos clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.run ## four simulated hospitals train one model; ends with a table and the path of the report
 	$(BIN)/wardround simulate simulations/quickstart.yaml --out runs/quickstart
 
 test: $(VENV)/.dev ## all tests; ARGS="-k gate" narrows them
 	$(BIN)/python -m pytest $(ARGS)
+
+survive: $(VENV)/.dev ## sites and coordinators killed, cut off and lied to, as real processes; ARGS as for test
+	$(BIN)/python -m pytest -m survive $(ARGS)
 
 lint: $(VENV)/.dev ## style, types and the direction of imports
 	$(BIN)/ruff check .

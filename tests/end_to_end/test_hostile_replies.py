@@ -12,6 +12,8 @@ from tests.end_to_end.hostile_replies import ATTACKS
 from tests.end_to_end.hostile_supernode import REPEATED
 from tests.end_to_end.inline import LIMIT_S, inline, weights
 
+pytestmark = pytest.mark.survive
+
 EVIL = "west"
 HONEST = ("east", "north")
 SITES = (*HONEST, EVIL)

@@ -18,6 +18,8 @@ from simulations.deployment import Deployment
 from tests.end_to_end.conftest import ROOT
 from tests.end_to_end.deployments import Deploy, audit, online, started, status
 
+pytestmark = pytest.mark.survive
+
 PARTS = ("server", "client", "shared", "simulations")
 
 

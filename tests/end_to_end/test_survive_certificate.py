@@ -13,6 +13,8 @@ from server.settings import Coordinator
 from simulations.deployment import PROGRAM, Deployment
 from tests.end_to_end.deployments import Deploy, in_rounds, online, results, started, until, work
 
+pytestmark = pytest.mark.survive
+
 FORGETFUL = """
 import server.supervisor, wardround
 server.supervisor.renew_if_due = lambda *_: False

@@ -24,6 +24,8 @@ from tests.end_to_end.deployments import (
 from tests.end_to_end.held_run import FOLDER, MOMENTS, reached
 from tests.end_to_end.inline import LIMIT_S, figures, inline, weights
 
+pytestmark = pytest.mark.survive
+
 SITES = ("east", "north")
 ROUNDS = 2
 SHOWN = {

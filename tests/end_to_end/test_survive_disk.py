@@ -33,9 +33,10 @@ NO_LOG = "flower.8"
 """Flower's word for an app that crashed: what cannot be audited does not leave, not even our own code."""
 MOUNT = shutil.which("mount")
 
-pytestmark = pytest.mark.skipif(
-    os.geteuid() != 0 or MOUNT is None, reason="needs root and mount(8) for a small disk"
-)
+pytestmark = [
+    pytest.mark.survive,
+    pytest.mark.skipif(os.geteuid() != 0 or MOUNT is None, reason="needs root and mount(8) for a small disk"),
+]
 
 
 @contextmanager

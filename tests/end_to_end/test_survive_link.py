@@ -22,6 +22,8 @@ from tests.end_to_end.deployments import (
 )
 from tests.end_to_end.relay import Relay
 
+pytestmark = pytest.mark.survive
+
 FAR = "east"
 STUDY = {"priority": None, "training.rounds": 2, "training.local_epochs": 30, "strategy.deadline_s": 200}
 

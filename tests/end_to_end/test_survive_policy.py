@@ -19,6 +19,8 @@ from tests.end_to_end.deployments import (
     until,
 )
 
+pytestmark = pytest.mark.survive
+
 SHORT = {"priority": None, "training.rounds": 2}
 CAUTIOUS = "east"
 

@@ -31,6 +31,8 @@ from tests.end_to_end.deployments import (
     workers,
 )
 
+pytestmark = pytest.mark.survive
+
 SLOW = {"priority": None, "training.rounds": 2, "training.local_epochs": 30}
 """Rounds long enough to be in the middle of one; no calibration, whose many exchanges are not the subject."""
 DEADLINE_S = 25

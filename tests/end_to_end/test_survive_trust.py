@@ -35,6 +35,8 @@ from tests.end_to_end.deployments import (
     workers,
 )
 
+pytestmark = pytest.mark.survive
+
 STUDY = {"priority": None, "training.rounds": 2}
 FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
 HOUR_AHEAD = {
