@@ -89,6 +89,7 @@ def test_what_is_exported_is_a_model_that_evaluate_accepts(
     assert found.sites["east"].dice == pytest.approx(json.loads(judged.stdout)["segmentation"]["dice"])
 
 
+@pytest.mark.survive
 def test_two_runs_at_once_end_as_each_alone(
     deployment: Deployment, one: str, phantoms: Mapping[str, Path], tmp_path: Path
 ) -> None:
