@@ -10,6 +10,7 @@ from flwr.app import Context, Message, RecordDict
 
 from client.gate import Released
 from client.messages import instruction_of, instructions_in, reply_to
+from shared.packing import PACKED, unpack
 from shared.wire import Record
 from simulations.engine import InlineGrid
 from simulations.faults import FaultyClientApp
@@ -55,7 +56,7 @@ def ask(
 
 
 def weights(reply: Message) -> np.ndarray:
-    return np.asarray(reply.content.array_records["1.arrays"]["w"].numpy())
+    return unpack(reply.content.array_records["1.arrays"][PACKED].data)["w"]
 
 
 def test_nan_replaces_every_weight_and_keeps_shape_and_type(tmp_path: Path) -> None:
