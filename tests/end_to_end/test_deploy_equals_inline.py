@@ -108,6 +108,7 @@ def test_two_runs_at_once_end_as_each_alone(
     assert found == [weights(deployment.results(one)), weights(alone)]
 
 
+@pytest.mark.survive
 @pytest.mark.slow
 def test_the_quickstart_study_deployed_gives_the_weights_of_inline(tmp_path: Path) -> None:
     scenario = Scenario.read(ROOT / "simulations" / "quickstart.yaml")
