@@ -24,6 +24,18 @@ MAX_PENDING = 100
 """A coordinator that sends ever new studies must not fill the hospital's disk."""
 
 
+class AskedAgainError(PolicyError):
+    """A study has no approval yet, which the coordinator goes on asking for; `known`: it was refused before.
+
+    `about` names study and run, for the audit log.
+    """
+
+    def __init__(self, refusal: PolicyError, study: Study, run: str, *, known: bool) -> None:
+        super().__init__("approval", str(refusal))
+        self.known = known
+        self.about = {"study": study.digest(), "run": run}
+
+
 @dataclass(frozen=True)
 class Pending:
     """A study that waits for an answer; `asked` is ISO 8601 in UTC."""

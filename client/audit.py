@@ -35,7 +35,7 @@ CURE = (
 Event = Literal[
     "started",  # the node was started
     "stopped",  # the node was stopped
-    "enrolled",  # this site became a member, or agreed to a study
+    "enrolled",  # this site agreed to take part in a run
     "approved",  # a person allowed a study
     "withdrawn",  # a person took that back
     "training",  # a round was counted against the budget
@@ -90,6 +90,11 @@ class Audit:
             file.flush()
             os.fsync(file.fileno())
             self._write_head(lines + 1, line)
+
+    def append_once(self, event: Event, **facts: Scalar) -> None:
+        """Write one line unless the log has one of this event and these facts."""
+        if not any(facts.items() <= entry.items() for entry in self.entries(event)):
+            self.append(event, **facts)
 
     def seal(self) -> Witness:
         """Say how many lines there are and the last one's seal, without reading the others.

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 
+from client.approvals import AskedAgainError
 from client.gate import Gate, Released
 from shared.errors import CaseError, WardroundError
 from shared.wire import Record
@@ -18,7 +19,10 @@ def guarded(answer: Callable[[], Record], *, gate: Gate, site: str, log: logging
     try:
         return gate.release(answer())
     except Exception as error:
-        log.exception("this site could not answer")
+        waiting = error if isinstance(error, AskedAgainError) else None
+        if waiting is None or not waiting.known:
+            log.exception("this site could not answer")
         code = error.code if isinstance(error, WardroundError) else INTERNAL
         cases = 1 if isinstance(error, CaseError) else 0
-        return gate.release(Record("failure", {"site": site, "code": code, "cases": cases}))
+        failure = Record("failure", {"site": site, "code": code, "cases": cases})
+        return gate.release(failure, repeated=waiting.about if waiting else None)

@@ -1,15 +1,15 @@
 """`wardround site`: everything a hospital types. Each command imports what it needs when it is run."""
 
-import json
 import sys
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from client.audit_cli import audit_app
+from client.printing import AsJson, SiteFile, out, print_json
 from shared.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -21,13 +21,7 @@ app = typer.Typer(
     help="Run a hospital's node: describe it, check it, join, decide what may leave, see what left.",
     no_args_is_help=True,
 )
-audit_app = typer.Typer(help="Look at the log of everything that left or was refused.", no_args_is_help=True)
 app.add_typer(audit_app, name="audit")
-
-out = Console()
-
-SiteFile = Annotated[Path, typer.Argument(metavar="SITE", help="The hospital's site.yaml.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 
 COLOURS = {"ok": "green", "warning": "yellow", "problem": "red", "not yet": "dim"}
 
@@ -72,7 +66,7 @@ def check(site_file: SiteFile, as_json: AsJson = False) -> None:
             if line.cure and line.state != "ok":
                 out.print(f"         {line.cure}", markup=False, highlight=False, soft_wrap=True)
     if as_json:
-        _print_json(values_of(lines))
+        print_json(values_of(lines))
     raise typer.Exit(exit_code(lines))
 
 
@@ -81,20 +75,25 @@ def explain(
     site_file: SiteFile,
     study_file: Annotated[
         Path | None,
-        typer.Argument(metavar="[STUDY]", help="The study's YAML. Default: all that wait for approval."),
+        typer.Argument(metavar="[STUDY]", help="The study's YAML. Default: all that are asked about."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Say in plain words what would leave this hospital under a study, and how it is guarded."""
+    from client.asked import studies_asked
     from client.explain import explain as explained
     from client.site import Site
+    from shared.study import Study
 
     site = Site.read(site_file)
     approvals = _approvals(site)
-    studies = _studies(site, study_file)
+    if study_file is not None:
+        studies = [Study.load(study_file)]
+    else:
+        studies = studies_asked(site, site_file, tell=lambda text: typer.echo(text, err=True))
     found = [explained(site, study, approved=approvals.approved(study.digest())) for study in studies]
     if as_json:
-        _print_json([one.as_json() for one in found])
+        print_json([one.as_json() for one in found])
     else:
         print("\n\n".join(one.text() for one in found), end="")  # noqa: T201 - to be printed and signed
 
@@ -157,57 +156,6 @@ def run(site_file: SiteFile) -> None:
     Supervisor.of(site_file, _say).run()
 
 
-@audit_app.command()
-def verify(
-    site_file: SiteFile,
-    witness: Annotated[
-        str | None,
-        typer.Option(metavar="LINES:SEAL", help="What the coordinator was told earlier, to compare."),
-    ] = None,
-) -> None:
-    """Check that no line of the log was edited, removed, moved or cut off."""
-    from client.audit import Audit
-    from client.site import Site
-
-    told = None
-    if witness is not None:
-        lines, separator, seal = witness.partition(":")
-        if not (separator and lines.isdecimal() and seal):
-            raise ConfigError(f"--witness is LINES:SEAL, found {witness!r}; the coordinator can look it up.")
-        told = (int(lines), seal)
-    audit = Audit(Site.read(site_file).work / "audit.jsonl")
-    found = audit.inspect(told)
-    out.print(
-        f"{found.lines} lines, unbroken. The seal of the last is {found.seal}",
-        highlight=False,
-        soft_wrap=True,
-    )
-    if found.note:
-        out.print(f"{found.note}; the next line mends it.", highlight=False, soft_wrap=True)
-
-
-@audit_app.command()
-def show(
-    site_file: SiteFile,
-    last: Annotated[int, typer.Option(min=1, help="How many lines, from the end.")] = 20,
-    as_json: AsJson = False,
-) -> None:
-    """Show what left, what was refused and what was decided."""
-    from client.audit import Audit
-    from client.site import Site
-
-    entries = list(Audit(Site.read(site_file).work / "audit.jsonl").entries())
-    numbered = list(enumerate(entries, start=1))[-last:]
-    if as_json:
-        _print_json([{"line": number, **entry} for number, entry in numbered])
-        return
-    table = Table("line", "time", "event", "what")
-    for number, entry in numbered:
-        facts = (f"{key}={_short(entry[key])}" for key in entry if key not in ("time", "event", "previous"))
-        table.add_row(str(number), entry["time"], entry["event"], " ".join(facts))
-    out.print(table)
-
-
 def _say(text: str) -> None:
     print(f"{datetime.now():%H:%M:%S} {text}", flush=True)  # noqa: T201 - local time, for a person
 
@@ -226,17 +174,6 @@ def _approvals(site: "Site") -> Any:
     from client.audit import Audit
 
     return Approvals(site.work, Audit(site.work / "audit.jsonl"))
-
-
-def _studies(site: "Site", study_file: Path | None) -> "list[Study]":
-    from shared.study import Study
-
-    if study_file is not None:
-        return [Study.load(study_file)]
-    waiting = [one.study for one in _approvals(site).pending()]
-    if not waiting:
-        raise ConfigError("no study waits for approval at this site. Give the study's YAML file.")
-    return waiting
 
 
 def _study_called(site: "Site", wanted: str) -> "Study":
@@ -268,12 +205,3 @@ def _list_approvals(site: "Site") -> None:
         state = f"{'approved' if decision.approved else 'withdrawn'} by {decision.by}"
         table.add_row(decision.name, decision.study, state, decision.time)
     out.print(table)
-
-
-def _short(value: object) -> str:
-    text = str(value)
-    return f"{text[:12]}..." if len(text) == 64 else text
-
-
-def _print_json(values: object) -> None:
-    print(json.dumps(values, indent=1))  # noqa: T201 - for programs

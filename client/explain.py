@@ -1,15 +1,13 @@
-"""What would leave this hospital under one study and this site's policy, in words somebody can sign.
+"""What would leave this hospital under one study and this site's policy.
 
 Everything is computed from what the node itself goes by: the vocabulary of records (shared/wire.py), the
 shapes that its answers have, the study and the site's policy. Nothing is read from the data.
 """
 
-import textwrap
-from dataclasses import asdict, dataclass
-from typing import Any
-
 import numpy as np
 
+from client.explain_words import PLAIN
+from client.explanation import Explanation, Leaving
 from client.gate import ALWAYS, COUNTS_ONLY
 from client.policy import ANY, ASK
 from client.site import Site
@@ -21,168 +19,11 @@ from shared.reliability import reliability_shapes
 from shared.study import Study
 from shared.wire import RECORDS, Record, Scalar
 
-WIDTH = 100
 LONGEST: dict[str, Scalar] = {"skipped": "x" * 600, "wardround": "x" * 16, "patient_unit": "x" * 7}
 LONGEST_TEXT = "x" * 64
 LONGEST_NUMBERS: dict[type, Scalar] = {int: -(10**9), float: -1.2345678901234567e-300, bool: False}
 MOST_SITES = 20
 """With one intercept a site the derivatives grow with the number of sites; they are counted for this many."""
-
-PLAIN = {
-    "enrolment": (
-        "the agreement to take part",
-        (
-            "how many patients are used for training, for validation and for testing; how many cases were "
-            "skipped, counted by reason; whether patients or single scans were counted; the software's "
-            "version"
-        ),
-    ),
-    "update": (
-        "the change of the model's weights after training here",
-        (
-            "one number for each weight of the network: how far training on all training patients together "
-            "moved it; the mean training loss; how many patients took part"
-        ),
-    ),
-    "segmentation": (
-        "how well the model outlines findings here",
-        (
-            "sums over all patients scored: overlap, voxels and findings counted right and wrong, and a "
-            "histogram of finding probabilities"
-        ),
-    ),
-    "derivatives": (
-        "this site's part in fitting the reading order",
-        (
-            "the gradient and the curvature of a logistic fit, summed over all validation patients whose "
-            "outcome is known, and how many they are"
-        ),
-    ),
-    "reliability_bins": (
-        "how far the probabilities can be believed",
-        (
-            "for each range of probability: how many test patients fall into it, the sum of their "
-            "probabilities and how many of them were urgent"
-        ),
-    ),
-    "finished": (
-        "the end of the run",
-        (
-            "how many scans the worklist lists, and whether the seismometer report was written. Worklist and "
-            "report themselves stay here"
-        ),
-    ),
-    "failure": (
-        "word that something could not be done",
-        (
-            "a code such as policy.minimum_patients or data, and 1 if it was about one case. Never a text, a "
-            "path or a case"
-        ),
-    ),
-}
-"""For each kind that can leave: what it is, and what it holds."""
-
-NEVER = (
-    "scans, parts of scans, masks and outlines",
-    "names of files and folders, cases and series",
-    "names, numbers and any other identifiers of patients, and their histories and outcomes one by one",
-    "the worklist, the predictions, the overlays and the seismometer report",
-    "texts of errors and logs",
-    "the audit log, the privacy ledger and the node's private key",
-)
-CONTROL_SAYS = (
-    "At enrolment, at its start and from time to time while it runs, the node tells the coordinator's "
-    "control service the site's name, its public key, the software's version, the node's clock, and how many "
-    "lines the audit log has with the seal (SHA-256) of the last. No patient data. Flower's own connection "
-    "carries the same key, sizes and times, and the node's network address is seen by whoever receives it."
-)
-COMES_IN = (
-    "The study (settings, never code), instructions, the model's weights and the coefficients of the reading "
-    "order. The node connects outwards only, and runs nothing but the version installed here."
-)
-PLANNED = (
-    "These are the numbers that the study plans. A coordinator can ask again, after an interruption or "
-    "without one; every answer passes the same gate and is a line of the audit log. policy.budget.updates "
-    "bounds the weight changes."
-)
-
-
-@dataclass(frozen=True)
-class Leaving:
-    """One kind of record: how large each is (at most, in bytes), how many leave, and what guards it.
-
-    `times` is None where no number can be given beforehand; `refused` says why none leaves, if so.
-    """
-
-    kind: str
-    what: str
-    holds: str
-    bytes_each: int
-    times: int | None
-    how_often: str
-    protection: str
-    refused: str | None = None
-
-    @property
-    def bytes_in_all(self) -> int:
-        """Bytes in one run, at most; nothing where the record is refused."""
-        return 0 if self.refused else self.bytes_each * (self.times or 0)
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """All that leaves one site under one study; `refusals` is what this policy refuses, in sentences."""
-
-    site: str
-    study: str
-    digest: str
-    version: str
-    private: str
-    leaving: tuple[Leaving, ...]
-    refusals: tuple[str, ...]
-
-    @property
-    def bytes_in_all(self) -> int:
-        """Payload of one uninterrupted run, at most."""
-        return sum(one.bytes_in_all for one in self.leaving)
-
-    def as_json(self) -> dict[str, Any]:
-        """Values for programs."""
-        return {
-            **asdict(self),
-            "bytes_in_all": self.bytes_in_all,
-            "planned": PLANNED,
-            "never": list(NEVER),
-            "control": CONTROL_SAYS,
-            "comes_in": COMES_IN,
-        }
-
-    def text(self) -> str:
-        """Plain text, at most 100 columns; equal for equal inputs."""
-        title = f"What leaves {self.site} under the study {self.study}"
-        blocks = [
-            f"{title}\n{'=' * len(title)}",
-            (
-                f"Study digest  {self.digest}\n"
-                f"Software      Wardround {self.version}, research use, not a medical device"
-            ),
-            _wrapped(
-                "The study is named by its digest: if one word of it changes, this page no longer holds. A "
-                "record leaves only through the node's gate, which writes it to the audit log first. The "
-                "connection is encrypted (TLS). Sizes are payload, without the protocol's own bytes."
-            ),
-            _headed(
-                "What this site's policy refuses", self.refusals or ("nothing that this study asks for",)
-            ),
-            "What leaves\n-----------",
-            *(_of_one(number, one) for number, one in enumerate(self.leaving, start=1)),
-            _wrapped(f"In all at most {_size(self.bytes_in_all)} in one run. {PLANNED}"),
-            _titled("Differential privacy", self.private),
-            _headed("What never leaves", NEVER),
-            _titled("What the node says of itself", CONTROL_SAYS),
-            _titled("What comes in", COMES_IN),
-        ]
-        return "\n\n".join(blocks) + "\n"
 
 
 def explain(site: Site, study: Study, *, approved: bool = False) -> Explanation:
@@ -321,42 +162,3 @@ def _refusals(site: Site, study: Study, leaving: tuple[Leaving, ...], *, approve
 
 def _by_policy(one: Leaving) -> bool:
     return one.refused is not None and one.refused.startswith("policy")
-
-
-def _of_one(number: int, one: Leaving) -> str:
-    rows = [("holds", one.holds)]
-    if one.refused is None:
-        rows += [
-            ("size", f"at most {_size(one.bytes_each)}"),
-            ("how often", one.how_often),
-            ("guarded by", one.protection),
-        ]
-    else:
-        rows.append(("leaves", f"never: {one.refused}"))
-    return "\n".join([f"{number}. {one.kind}: {one.what}", *(_row(key, value) for key, value in rows)])
-
-
-def _row(key: str, value: str) -> str:
-    return textwrap.fill(
-        value, WIDTH, initial_indent=f"   {key:<11}", subsequent_indent=" " * 14, break_on_hyphens=False
-    )
-
-
-def _headed(title: str, points: tuple[str, ...]) -> str:
-    lines = [
-        textwrap.fill(p, WIDTH, initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False)
-        for p in points
-    ]
-    return "\n".join([title, "-" * len(title), *lines])
-
-
-def _titled(title: str, text: str) -> str:
-    return f"{title}\n{'-' * len(title)}\n{_wrapped(text)}"
-
-
-def _wrapped(text: str) -> str:
-    return textwrap.fill(text, WIDTH, break_on_hyphens=False)
-
-
-def _size(count: int) -> str:
-    return f"{count:,} bytes"

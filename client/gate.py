@@ -4,19 +4,22 @@ What holds here, and is tested:
 - only this module makes a `Released`, and client/messages.py sends nothing else;
 - a record leaves only if the site's policy lists its kind, it sums over at least the policy's minimum of
   patients, and every number in it is finite;
-- each release and each refusal is one line of the audit log, written before the answer is sent;
+- each release and each refusal is in the audit log before the answer is sent: as a line of its own, or, for
+  an answer that is given again and again, counted as client/repeats.py says;
 - a failure leaves as a code and a count (client/boundary.py), through here as well; no policy silences it,
   nor what the node tells the control service about itself.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from client.audit import Audit
 from client.policy import CONTROL, Policy
+from client.repeats import Repeats
 from shared.errors import PolicyError
-from shared.wire import RECORDS, Record
+from shared.wire import RECORDS, Record, Scalar
 
 ALWAYS = CONTROL | {"failure"}
 """Kinds that leave whatever `policy.release` lists."""
@@ -38,21 +41,32 @@ class Gate:
     def __init__(self, policy: Policy, audit: Audit) -> None:
         self._policy = policy
         self._audit = audit
+        self._repeats = Repeats(audit)
 
-    def release(self, record: Record) -> Released:
-        """Let `record` out, or raise PolicyError; both are audited."""
+    def release(self, record: Record, *, repeated: Mapping[str, Scalar] | None = None) -> Released:
+        """Let `record` out, or raise PolicyError; both are audited.
+
+        `repeated` says of an answer that is given again and again what it is about; it need not be a line of
+        the audit log each time.
+        """
         try:
             self._check(record)
         except PolicyError as refusal:
             self._audit.append("refused", kind=record.kind, code=refusal.code)
             raise
-        self._audit.append(
-            "released",
-            kind=record.kind,
-            bytes=record.size_bytes,
-            patients=int(record.fields.get("patients", 0)),
-            round=int(record.fields.get("round", 0)),
-        )
+        facts: dict[str, Scalar] = {
+            "kind": record.kind,
+            "bytes": record.size_bytes,
+            "patients": int(record.fields.get("patients", 0)),
+            "round": int(record.fields.get("round", 0)),
+        }
+        if record.kind == "failure":
+            facts["code"] = record.text("code")
+        if repeated is None:
+            self._repeats.settle()
+            self._audit.append("released", **facts)
+        else:
+            self._repeats.append(**facts, **repeated)
         return Released(record)
 
     def _check(self, record: Record) -> None:

@@ -72,7 +72,7 @@ class Node:
                 "state `one_patient_per_case: true`."
             )
         self._kept.keep_study(study)
-        self.audit.append("enrolled", study=study.digest(), run=record.text("run"))
+        self.audit.append_once("enrolled", study=study.digest(), name=study.name, run=record.text("run"))
         self.log.info("enrolled in %s: %d cases, %d skipped", study.name, len(data.cases), len(data.skipped))
         return Record(
             "enrolment",

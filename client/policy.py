@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal, Protocol, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from client.approvals import Approvals
+from client.approvals import Approvals, AskedAgainError
 from client.audit import Audit
 from shared.config import Config
 from shared.errors import PolicyError
@@ -149,10 +149,11 @@ class Rules:
                 self._check_epsilon(study, run)
         except PolicyError as refusal:
             known = refusal.code == "policy.approval" and self._approvals().is_waiting(study)
-            if not known:  # the coordinator asks again every few seconds while it waits for a person
+            if not known:  # the coordinator asks again while people decide: client/repeats.py
                 self._audit.append("refused", kind=kind, code=refusal.code, study=study.digest())
             if refusal.code == "policy.approval":
                 self._approvals().ask(study)
+                raise AskedAgainError(refusal, study, run, known=known) from refusal
             raise
 
     @contextmanager

@@ -4,13 +4,16 @@ Both functions run in a fork of a process that has already imported PyTorch and 
 """
 
 import hashlib
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import cast
 
+import httpx
 from flwr.app import Context, Message
 from flwr.common.constant import SubStatus
 from flwr.supercore.heartbeat import HeartbeatSender, make_task_heartbeat_fn_http
+from flwr.supercore.inflatable.inflatable_utils import ObjectPushError
 from flwr.supercore.runtime import RuntimeHttpClient
 from flwr.supercore.task_identity import TaskIdentity
 from flwr.supernode.runtime.run_clientapp import pull_task_input, push_message, push_task_output
@@ -87,6 +90,16 @@ def _refusal(envelope: Envelope, site_file: str, error: WardroundError) -> Messa
 
 
 def _push(client: RuntimeHttpClient, reply: Message, envelope: Envelope) -> None:
-    push_message(client, reply, cast("Context", envelope))  # it reads the numbers of run and node only
-    push_task_output(client, None, SubStatus.COMPLETED, "")
+    """Hand the answer to the SuperNode, once; whether it still wants it is the SuperNode's affair.
+
+    When the run has ended meanwhile, the SuperNode drops the answer while it is being pushed. A second one
+    would be taken for the answer to the next question, and every later answer would stay behind until one
+    more question comes. So there is none.
+    """
+    try:
+        push_message(client, reply, cast("Context", envelope))  # it reads the numbers of run and node only
+        push_task_output(client, None, SubStatus.COMPLETED, "")
+    except ObjectPushError:
+        with suppress(httpx.HTTPError):
+            push_task_output(client, None, SubStatus.COMPLETED, "")
     client.close()

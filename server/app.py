@@ -19,7 +19,8 @@ def main(grid: Grid, context: Context) -> None:
 
     Keys: `study` and `out` are paths, `sites` the number of nodes to wait for, `engine` a name for
     results.json, `resume` whether to go on from the newest checkpoint, `start` a safetensors file or "".
-    A deployment adds `names`, a JSON object that gives the site of each node id, and `enrol_wait_s`.
+    A deployment adds `names`, a JSON object that gives the site of each node id, `enrol_wait_s`,
+    and `grace_s`.
     """
     config = context.run_config
     start, names = str(config.get("start", "")), str(config.get("names", ""))
@@ -32,5 +33,6 @@ def main(grid: Grid, context: Context) -> None:
         start=load_file(start) if start else None,
         names={int(node): str(site) for node, site in json.loads(names).items()} if names else None,
         enrol_wait_s=float(config["enrol_wait_s"]) if "enrol_wait_s" in config else None,
+        grace_s=float(config.get("grace_s", 0.0)),
     )
     Run(grid, settings).execute()

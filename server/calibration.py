@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from server.federation import Federation
-from server.results import Calibration, Coefficient, ReliabilityFigures
+from server.results import Calibration, Coefficient
+from server.scores import ReliabilityFigures
 from shared.calibration import Fit, fit_newton, is_intercept, logistic_shapes, with_site_names
 from shared.errors import FederationError
 from shared.priority import CalibratedPriority, coefficient_names

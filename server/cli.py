@@ -64,12 +64,12 @@ def invite(
 
 @app.command()
 def renew(folder: Dir = None) -> None:
-    """Issue a new server certificate. It is used from the next `up` on; no site has to do anything."""
+    """Issue a new server certificate. A coordinator that is up uses it at once, and no site has to act."""
     from server.authority import days_left
     from server.commands import renew_certificate
 
     settings = renew_certificate(folder)
-    out.print(f"server certificate: {days_left(settings.server_pem):.0f} days, used from the next `up` on")
+    out.print(f"server certificate: {days_left(settings.server_pem):.0f} days")
 
 
 @app.command()
@@ -153,7 +153,7 @@ def status(
         _watch(folder, run, as_json=as_json)
         return
     if as_json:
-        print(to_json(now, up=up))  # noqa: T201 - for programs
+        print(to_json(now, up=up, one_line=watch))  # noqa: T201 - for programs
         return
     _say_whether(up)
     out.print(tables(now, run=run))
@@ -213,7 +213,7 @@ def _watch(folder: Path | None, run: str, *, as_json: bool) -> None:
     try:
         if as_json:
             for now in stream:
-                print(to_json(now, up=True), flush=True)  # noqa: T201 - for programs
+                print(to_json(now, up=True, one_line=True), flush=True)  # noqa: T201 - for programs
                 if _over(now, run):
                     return
         else:

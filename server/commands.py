@@ -109,7 +109,7 @@ def invite(given: Path | None, sites: Sequence[str], *, replace: bool) -> list[s
 
 
 def renew_certificate(given: Path | None) -> Coordinator:
-    """Issue a new server certificate; it is used from the next `up` on."""
+    """Issue a new server certificate; a coordinator that is up shows it to every new connection."""
     settings = find(given)
     renew(settings)
     return settings

@@ -12,33 +12,27 @@ import hmac
 import logging
 import threading
 import time
-from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from functools import wraps
-from typing import Any, NoReturn
+from typing import Any
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
+from server.refusals import FAILURES_A_MINUTE, Failures, address, answers, proven_key, streams
 from server.settings import Coordinator
 from server.status import BoardOf, open_runs, snapshot
 from server.store import OPEN, Store
 from shared import __version__
 from shared.control import control_pb2 as pb
 from shared.control import control_pb2_grpc
-from shared.errors import ConfigError, EnrolmentError, WardroundError
-from shared.signing import CLOCK_TOLERANCE, Signed, checked_public_key, proven
+from shared.errors import EnrolmentError
+from shared.signing import CLOCK_TOLERANCE, Signed
 
 ADMIN = "wardround-admin"
 """gRPC metadata key of the admin token."""
 
-LONGEST_FIELD = 4096
 PAUSE_S = 1.0
-FAILURES_A_MINUTE = 10
-THREADS = 64
-WATCHERS = 40  # each holds a thread; the rest stay free for everything else
+WATCHERS = 40  # each holds one of the server's threads; the rest stay free for everything else
 STATUS_EVERY_S = 0.5
 STATUS_AT_LEAST_EVERY_S = 10.0
 
@@ -46,43 +40,6 @@ Register = Callable[[str, bytes], int]
 """(site, public key as PEM) -> the id of the node that Flower's SuperLink now knows."""
 
 _log = logging.getLogger("wardround.control")
-
-
-def _answers(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Turn every error of a call into a status and a code."""
-
-    @wraps(method)
-    def call(self: "ControlService", request: Any, context: grpc.ServicerContext) -> Any:
-        try:
-            return method(self, request, context)
-        except Exception as error:
-            _abort(context, error)
-
-    return call
-
-
-def _streams(method: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
-    """Do as `_answers`, for a call that answers several times."""
-
-    @wraps(method)
-    def call(self: "ControlService", request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
-        try:
-            yield from method(self, request, context)
-        except Exception as error:
-            _abort(context, error)
-
-    return call
-
-
-def _abort(context: grpc.ServicerContext, error: Exception) -> NoReturn:
-    if isinstance(error, EnrolmentError):
-        _log.warning("refused %s: %s", context.peer(), error)
-        context.abort(grpc.StatusCode.PERMISSION_DENIED, error.code)
-    if isinstance(error, WardroundError):
-        _log.warning("refused %s: %s", context.peer(), error)
-        context.abort(grpc.StatusCode.FAILED_PRECONDITION, error.code)
-    _log.error("a call of %s failed", context.peer(), exc_info=error)
-    context.abort(grpc.StatusCode.INTERNAL, WardroundError.code)
 
 
 class ControlService(control_pb2_grpc.ControlServicer):
@@ -105,7 +62,7 @@ class ControlService(control_pb2_grpc.ControlServicer):
         self._online = online
         self._status = status
         self._admin_token = settings.admin_token.read_bytes().strip()
-        self._failures = _Failures()
+        self._failures = Failures()
         self._watchers = threading.BoundedSemaphore(WATCHERS)
         self._ending = threading.Event()
 
@@ -113,14 +70,14 @@ class ControlService(control_pb2_grpc.ControlServicer):
         """Let every status stream end, so that the server can stop at once."""
         self._ending.set()
 
-    @_answers
+    @answers
     def Enrol(self, request: pb.EnrolRequest, context: grpc.ServicerContext) -> pb.EnrolReply:  # noqa: N802 - gRPC's name
         """Redeem an invite and register the node."""
-        peer = _address(context)
+        peer = address(context)
         if self._failures.too_many(peer):
             raise EnrolmentError("too_many", f"more than {FAILURES_A_MINUTE} failed enrolments in a minute")
         try:
-            public_key = _proven_key(request)
+            public_key = proven_key(request)
             site = self._store.redeem(
                 request.code, site=request.site, public_key=public_key, version=request.version
             )
@@ -146,13 +103,13 @@ class ControlService(control_pb2_grpc.ControlServicer):
             bundle=self._bundle,
         )
 
-    @_answers
+    @answers
     def Reach(self, request: pb.ReachRequest, context: grpc.ServicerContext) -> pb.ReachReply:  # noqa: N802
         """Tell a site the time, the version and the bundle."""
         self._site(request, context, "Reach")
         return pb.ReachReply(server_time=_now(), version=__version__, bundle=self._bundle)
 
-    @_answers
+    @answers
     def Greet(self, request: pb.GreetRequest, context: grpc.ServicerContext) -> pb.GreetReply:  # noqa: N802
         """Note that a site is there, and what is wrong with it."""
         site = self._site(request, context, "Greet")
@@ -167,14 +124,14 @@ class ControlService(control_pb2_grpc.ControlServicer):
         )
         return pb.GreetReply(server_time=now, version=__version__, bundle=self._bundle, problem=problem)
 
-    @_answers
+    @answers
     def GetStudy(self, request: pb.StudyRequest, context: grpc.ServicerContext) -> pb.StudyReply:  # noqa: N802
         """Give out the study of one run, or of all runs that are not over."""
         self._caller(request, context, "GetStudy")
         rows = [self._store.run(request.run)] if request.run else self._store.runs(OPEN)
         return pb.StudyReply(runs=open_runs(rows))
 
-    @_streams
+    @streams
     def WatchStatus(self, request: pb.StatusRequest, context: grpc.ServicerContext) -> Iterator[pb.Status]:  # noqa: N802
         """Send the status once, or at each change and at least every ten seconds."""
         site = self._caller(request, context, "WatchStatus")
@@ -229,84 +186,8 @@ class ControlService(control_pb2_grpc.ControlServicer):
         return known.name
 
 
-class _Failures:
-    """Failed enrolments of the last minute, by address."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._times: defaultdict[str, deque[float]] = defaultdict(deque)
-
-    def add(self, peer: str) -> None:
-        with self._lock:
-            self._times[peer].append(time.monotonic())
-
-    def too_many(self, peer: str) -> bool:
-        with self._lock:
-            now = time.monotonic()
-            for known in list(self._times):
-                times = self._times[known]
-                while times and now - times[0] > 60:
-                    times.popleft()
-                if not times:
-                    del self._times[known]
-            return len(self._times.get(peer, ())) >= FAILURES_A_MINUTE
-
-
-def serve(service: ControlService, settings: Coordinator) -> grpc.Server:
-    """Start the control service and the health service; raise ConfigError when the port is taken."""
-    server = grpc.server(
-        ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="control"),
-        options=(
-            ("grpc.so_reuseport", 0),  # a second coordinator on this port must fail, not share it
-            ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
-            ("grpc.keepalive_permit_without_calls", 1),
-        ),
-    )
-    control_pb2_grpc.add_ControlServicer_to_server(service, server)
-    healthy = health.HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
-    for name in ("", pb.DESCRIPTOR.services_by_name["Control"].full_name):
-        healthy.set(name, health_pb2.HealthCheckResponse.SERVING)
-    credentials = grpc.ssl_server_credentials(
-        [(settings.server_key.read_bytes(), settings.server_pem.read_bytes())]
-    )
-    host = f"[{settings.bind}]" if ":" in settings.bind else settings.bind
-    address = f"{host}:{settings.control_port}"
-    try:
-        if not server.add_secure_port(address, credentials):
-            raise RuntimeError(address)  # noqa: TRY301 - what newer versions of grpcio raise by themselves
-    except RuntimeError as error:
-        raise ConfigError(
-            f"the control service cannot listen on {address}. Is another coordinator running? Otherwise "
-            "change bind or control_port in coordinator.yaml."
-        ) from error
-    server.start()
-    return server
-
-
-def _proven_key(request: pb.EnrolRequest) -> bytes:
-    """Return the public key of an enrolment whose sender has shown to hold the private one."""
-    if (
-        max(len(request.code), len(request.site), len(request.public_key), len(request.version))
-        > LONGEST_FIELD
-    ):
-        raise EnrolmentError("proof", "a field of an enrolment is too long")
-    try:
-        public_key = checked_public_key(request.public_key)
-    except ValueError as error:
-        raise EnrolmentError("proof", f"not a public key of the agreed kind: {error}") from error
-    if not proven(request.proof, code=request.code, site=request.site, public_key=public_key):
-        raise EnrolmentError("proof", f"{request.site} did not show that it holds its private key")
-    return public_key
-
-
 def _metadata(context: grpc.ServicerContext) -> dict[str, str | bytes]:
     return dict(context.invocation_metadata())
-
-
-def _address(context: grpc.ServicerContext) -> str:
-    """Name the peer without its port: ipv4:10.0.0.7:51234 is ipv4:10.0.0.7."""
-    return context.peer().rpartition(":")[0]
 
 
 def _now() -> float:

@@ -2,6 +2,9 @@
 
 - The run starts as soon as the expected sites have a seat, or when everybody who may join has given a final
   answer, or at the end of the wait. Nodes that connect during the wait are asked then.
+- In a deployment an enrolled site may be switched off for weeks. Once everybody who is connected has given a
+  final answer, and the seats are enough for the quorum, the others are waited for no longer than a grace,
+  counted from the first question. Then they are late, as not connected.
 - A site whose people have not approved the study yet, and a node that was gone when it was asked, are asked
   again every few seconds. Any other refusal or failure is final.
 - In a deployment `names` says which node belongs to which site. Nobody else is asked, and a record under
@@ -11,7 +14,7 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
 from flwr.serverapp import Grid
@@ -61,6 +64,8 @@ class Enrolment:
         self._mailbox = Mailbox(grid)
         self._grid, self._study, self._board, self._names = grid, study, board, names
         self._again_at: dict[int, float] = {}
+        self._connected: set[int] = set()
+        self._first_asked: float | None = None
         self._turned_away: dict[int, Event] = {}
         self.seats: dict[int, Seat] = {}
 
@@ -69,39 +74,59 @@ class Enrolment:
         """What became of the nodes without a seat, by node."""
         return [self._turned_away[node] for node in sorted(self._turned_away)]
 
-    def open(self, *, run: str, expected: int, wait_s: float) -> None:
-        """Ask until enough sites have a seat or `wait_s` is over; whoever owes an answer then is late."""
+    def open(self, *, run: str, expected: int, wait_s: float, grace_s: float) -> None:
+        """Ask until enough sites have a seat or `wait_s` is over; whoever owes an answer then is late.
+
+        `grace_s` is how long to wait for enrolled sites that are not connected while the others suffice.
+        """
         ends = time.monotonic() + wait_s
         record = Record("enrol", {"run": run, "study": json.dumps(self._study.model_dump(mode="json"))})
         if self._names is not None:
             self._board.ask(self._names.values(), OFFLINE)
-        while time.monotonic() < ends and not self._complete(expected):
+        while time.monotonic() < ends and not self._complete(expected, grace_s):
             if due := self._due():
                 self._mailbox.send({node: [record] for node in due})
             for reply in self._mailbox.arrived():
                 self._judge(reply)
         reason = DEADLINE if len(self.seats) < expected else "started"
         for node in self._mailbox.nodes - self._turned_away.keys():
-            self._turn_away(node, self._name(node), "late", reason)
+            gone = self._names is not None and node not in self._connected
+            self._turn_away(node, self._name(node), "late", OFFLINE if gone else reason)
         for node in (self._names or {}).keys() - self.seats.keys() - self._turned_away.keys():
             self._turn_away(node, self._name(node), "late", OFFLINE)
 
-    def _complete(self, expected: int) -> bool:
+    def _complete(self, expected: int, grace_s: float) -> bool:
         final = self._turned_away.keys() - self._again_at.keys() - self._mailbox.nodes
         may_join = expected if self._names is None else len(self._names)
-        return len(self.seats) >= expected or len(self.seats) + len(final) >= may_join > 0
+        if len(self.seats) >= expected or len(self.seats) + len(final) >= may_join > 0:
+            return True
+        return self._only_absent(self.seats.keys() | final) and self._waited_s() >= grace_s
+
+    def _only_absent(self, answered: Set[int]) -> bool:
+        """Whether nobody is missing but enrolled sites that are not connected, and the others suffice."""
+        if self._names is None or len(self.seats) < self._study.strategy.quorum:
+            return False
+        people = {node for node, event in self._turned_away.items() if event.reason == APPROVAL}
+        return (self._connected & self._names.keys()) | people <= answered
+
+    def _waited_s(self) -> float:
+        """How long ago the first question was sent."""
+        return 0.0 if self._first_asked is None else time.monotonic() - self._first_asked
 
     def _due(self) -> list[int]:
         now = time.monotonic()
         known = self.seats.keys() | self._turned_away.keys() | self._mailbox.nodes
+        self._connected = set(self._grid.get_node_ids())
         due = [
             node
-            for node in sorted(self._grid.get_node_ids())
+            for node in sorted(self._connected)
             if (self._names is None or node in self._names)
             and (node not in known or self._again_at.get(node, now + 1) <= now)
         ]
         for node in due:
             self._again_at.pop(node, None)
+        if due and self._first_asked is None:
+            self._first_asked = now
         if due and self._names is not None:
             fresh = [node for node in due if node not in self._turned_away]  # approval goes on being shown
             self._board.ask(self._names[node] for node in fresh)

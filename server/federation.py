@@ -63,15 +63,18 @@ class Federation:
         run: str,
         expected: int,
         wait_s: float | None = None,
+        grace_s: float = 0.0,
         names: Mapping[int, str] | None = None,
     ) -> None:
         """Give seats to the sites that join (server/enrolment.py); raise QuorumError when too few do.
 
-        Waits at most `wait_s`, without it the study's deadline, for `expected` sites.
+        Waits at most `wait_s`, without it the study's deadline, for `expected` sites, and at most `grace_s`
+        for those of `names` that are not connected while the others suffice.
         """
         enrolment = Enrolment(self.grid, self.study, self.board, names)
         deadline_s = self.study.strategy.deadline_s
-        enrolment.open(run=run, expected=expected, wait_s=deadline_s if wait_s is None else wait_s)
+        wait_s = deadline_s if wait_s is None else wait_s
+        enrolment.open(run=run, expected=expected, wait_s=wait_s, grace_s=grace_s)
         self.seats, left_out = enrolment.seats, enrolment.left_out
         self.events += left_out
         if len(self.seats) < self.study.strategy.quorum:

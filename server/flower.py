@@ -32,7 +32,7 @@ from flwr.supercore.runtime import RuntimeHttpClient
 from flwr.superlink.grid import HttpGrid
 
 from server.arrivals import Arrivals
-from server.superlink import TOKEN_HEADER
+from server.door import TOKEN_HEADER
 from shared.bundle import SETTING, bundle, bundle_digest
 
 COMPONENT = "wardround-coordinator"
@@ -70,7 +70,7 @@ class AppTask:
 
 
 class _Token:
-    """Adds the token that opens the door (server/superlink.py)."""
+    """Adds the token that opens the door (server/door.py)."""
 
     def __init__(self, token: str) -> None:
         self._token = token
@@ -161,15 +161,16 @@ def runtime_client(link: Link, token: str) -> RuntimeHttpClient:
 class CoordinatorGrid(HttpGrid):
     """Flower's grid, with the token that opens the door, and held up by no single site."""
 
-    def __init__(self, link: Link, token: str) -> None:
+    def __init__(self, link: Link, token: str, *, max_reply_bytes: int) -> None:
         super().__init__(link.address, root_certificates=link.ca, token=token)
         self._link = link
+        self._max_reply_bytes = max_reply_bytes
         self._arrivals: Arrivals | None = None
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
         """Take the replies that are there as a whole (server/arrivals.py)."""
         if self._arrivals is None:
-            self._arrivals = Arrivals(self._runtime_client, self.run.run_id)
+            self._arrivals = Arrivals(self._runtime_client, self.run.run_id, max_bytes=self._max_reply_bytes)
         return self._arrivals.take(message_ids)
 
     def _connect(self) -> None:

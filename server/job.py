@@ -11,11 +11,13 @@ START = "start.safetensors"
 
 @dataclass(frozen=True)
 class Job:
-    """What the run's process needs: its folder with study.yaml, and who is who among the nodes."""
+    """What the run's process needs: its folder with study.yaml, who is who among the nodes, and bounds."""
 
     folder: Path
     names: Mapping[int, str]
     enrol_wait_s: float
+    grace_s: float
+    max_reply_bytes: int
 
     def configuration(self) -> dict[str, bool | float | int | str]:
         """Write it as the run configuration that server/app.py reads."""
@@ -29,4 +31,5 @@ class Job:
             "start": str(start) if start.exists() else "",
             "names": json.dumps({str(node): site for node, site in self.names.items()}),
             "enrol_wait_s": self.enrol_wait_s,
+            "grace_s": self.grace_s,
         }

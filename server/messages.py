@@ -5,12 +5,13 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 
-from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
+from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
 
+from server.arrivals import REASONS
 from server.rounds import OFFLINE
-from shared.packing import FORMAT, PACKED, pack, unpack
-from shared.wire import RECORDS, WIRE_VERSION, Record, arrays_key, fields_key
+from shared.packing import count, parts_of, record_at
+from shared.wire import RECORDS, Record
 
 MESSAGE_TYPE = "query"
 """Flower's kind of every message of ours; what is asked stands in the records."""
@@ -18,15 +19,16 @@ MESSAGE_TYPE = "query"
 OFFLINE_CODES = (3, 5)
 """Flower's MESSAGE_UNAVAILABLE and NODE_UNAVAILABLE: the node was not there to take the message."""
 
-POLL_S = 0.01
-LONGEST_POLL_S = 0.5
+POLL_S = 0.05
+LONGEST_POLL_S = 0.25
 
 
 @dataclass(frozen=True)
 class Reply:
     """One node's reply: its records in order, or the reason why there are none.
 
-    A record that cannot be read is None; `reason` is None, ``offline``, ``wire`` or Flower's own error code.
+    A record that cannot be read is None; `reason` is None, ``offline``, ``wire``, ``too_large`` or Flower's
+    own error code.
     """
 
     node: int
@@ -50,9 +52,14 @@ class Mailbox:
         return {*self._unsent, *(node for node, _ in self._under_way.values())}
 
     def send(self, instructions: Mapping[int, Sequence[Record]]) -> None:
-        """Send each node its instructions, in one message; equal arrays are serialised and sent once."""
-        arrays: dict[int, ArrayRecord] = {}
-        messages = [_message(node, records, arrays) for node, records in instructions.items()]
+        """Send each node its instructions, in one message; what is for many is written once."""
+        written: dict[tuple[int, ...], RecordDict] = {}
+        messages = []
+        for node, records in instructions.items():
+            alike = tuple(map(id, records))
+            if alike not in written:
+                written[alike] = _content(records)
+            messages.append(Message(written[alike], node, MESSAGE_TYPE))
         sent_at = time.monotonic()
         for node, message_id in zip(instructions, self._grid.push_messages(messages), strict=True):
             if message_id:
@@ -97,40 +104,30 @@ def exchange(
         yield from mailbox.arrived()
 
 
-def _message(node: int, records: Sequence[Record], arrays: dict[int, ArrayRecord]) -> Message:
+def _content(records: Sequence[Record]) -> RecordDict:
     content = RecordDict()
-    for place, record in enumerate(records):
-        key = id(record.arrays)
-        if key not in arrays:
-            data = pack(record.arrays)
-            arrays[key] = ArrayRecord({PACKED: Array("uint8", (len(data),), FORMAT, data)})
-        content[fields_key(place)] = ConfigRecord(
-            {"version": WIRE_VERSION, "kind": record.kind, **record.fields}
-        )
-        content[arrays_key(place)] = arrays[key]
-    return Message(content, node, MESSAGE_TYPE)
+    for name, part in parts_of(records).items():
+        content[name] = ConfigRecord(part)
+    return content
 
 
 def _reply(node: int, message: Message, seconds: float) -> Reply:
     if message.has_error():
         # Flower's own error: the node is gone or its app did not start. Its text may name paths; drop it.
         code = message.error.code
-        return Reply(node, (), OFFLINE if code in OFFLINE_CODES else f"flower.{code}", seconds)
+        reason = OFFLINE if code in OFFLINE_CODES else REASONS.get(code, f"flower.{code}")
+        return Reply(node, (), reason, seconds)
     try:
-        content = message.content
-        records = tuple(_record(content, place) for place in range(len(content.config_records)))
+        parts = message.content.config_records
+        records = tuple(_record(parts, place) for place in range(count(parts)))
     except Exception:  # whatever a site sends, reading it must not end the run
         return Reply(node, (), "wire", seconds)
     return Reply(node, records, None, seconds)
 
 
-def _record(content: RecordDict, place: int) -> Record | None:
+def _record(parts: Mapping[str, ConfigRecord], place: int) -> Record | None:
     try:
-        fields = dict(content.config_records[fields_key(place)])
-        version, kind = fields.pop("version", None), str(fields.pop("kind", None))
-        if version != WIRE_VERSION or kind not in RECORDS or not RECORDS[kind].leaves_site:
-            return None
-        received = unpack(content.array_records[arrays_key(place)][PACKED].data)
-        return Record(kind, fields, received)  # type: ignore[arg-type]
+        record = record_at(parts, place)
     except Exception:  # as above: one record that cannot be read does not spoil the others
         return None
+    return record if RECORDS[record.kind].leaves_site else None

@@ -14,7 +14,8 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 
 from server import figures
-from server.results import Calibration, Comparison, Pooled, Results, Round, SiteEntry
+from server.report_text import bound, counted, duration, fraction, listed, privacy, rate, size, skipped
+from server.results import Calibration, Comparison, Pooled, Results, Round
 from shared.errors import DataError
 from shared.files import write_atomically
 
@@ -78,7 +79,7 @@ def write_report(
     }
     page = environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
         results=results,
-        about=[_counted(len(results.sites), "site"), _counted(len(results.rounds), "round")],
+        about=[counted(len(results.sites), "site"), counted(len(results.rounds), "round")],
         verdict=verdict(results),
         cards=cards(results),
         figures=_figures(results),
@@ -101,7 +102,7 @@ def verdict(results: Results) -> str:
     together = comparison.federated.pooled.dice if comparison.federated else None
     if together is None:
         return "The model was trained but not judged on test scans."
-    sentences = [f"One model was trained at {_counted(len(results.sites), 'site')} without sharing a scan."]
+    sentences = [f"One model was trained at {counted(len(results.sites), 'site')} without sharing a scan."]
     if alone := _alone(comparison):
         better = sum(together > dice for dice in alone.values())
         rivals = "every model" if better == len(alone) else f"{better} of {len(alone)} models"
@@ -109,7 +110,7 @@ def verdict(results: Results) -> str:
             f"On all sites' test scans it outlines better than {rivals} trained at one site alone."
         )
         if behind := _better_at_home(comparison):
-            sentences.append(f"On the scans of {_listed(behind)} the site's own model is still ahead.")
+            sentences.append(f"On the scans of {listed(behind)} the site's own model is still ahead.")
     if comparison.pooled_training and comparison.pooled_training.pooled.dice:
         share = together / comparison.pooled_training.pooled.dice
         sentences.append(
@@ -140,69 +141,15 @@ def cards(results: Results) -> list[Card]:
         value = " → ".join("–" if f.ece is None else f"{f.ece:.2f}" for f in (c.before, c.after))
         shown.append(
             Card(
-                "muted", "Calibration error", value, f"ECE before and after, {_counted(c.after.n, 'patient')}"
+                "muted", "Calibration error", value, f"ECE before and after, {counted(c.after.n, 'patient')}"
             )
         )
     return shown
 
 
-def fraction(value: float | None, why: str = "no scans", digits: int = 2) -> str:
-    """``0.86``, or why there is no number."""
-    return f"not defined ({why})" if value is None else f"{value:.{digits}f}"
-
-
-def rate(value: float | None, interval: tuple[float, float] | None, n: int, why: str) -> str:
-    """``0.91 (0.82 to 0.96), n = 52``: a proportion, its 95 % interval and what it is a proportion of."""
-    if value is None or interval is None:
-        return fraction(None, why)
-    return f"{value:.2f} ({interval[0]:.2f} to {interval[1]:.2f}), n = {n}"
-
-
-def bound(value: float) -> str:
-    """``± 0.0012``: how far off a binned AUROC can be."""
-    return f"± {value:.2g}" if value else "exact"
-
-
-def duration(seconds: float) -> str:
-    """``12.3 s``, ``4 min 47 s`` or ``2 h 05 min``."""
-    if seconds < 59.95:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
-
-
-def size(count: int) -> str:
-    """``4.8 MB``, ``12 kB`` or ``0 kB``, in powers of 1000."""
-    return f"{count / 1e6:.1f} MB" if count >= 999_500 else f"{count / 1e3:.0f} kB"
-
-
-def skipped(entry: SiteEntry) -> list[str]:
-    """One line a reason: how many cases, and which where they are named."""
-    lines = []
-    for reason in dict.fromkeys(s.reason for s in entry.skipped):
-        cases = [s for s in entry.skipped if s.reason == reason]
-        names = ", ".join(s.case for s in cases if s.case is not None)
-        lines.append(
-            f"{sum(s.count for s in cases)} {reason.replace('_', ' ')}" + (f" ({names})" if names else "")
-        )
-    return lines
-
-
-def privacy(entry: SiteEntry) -> str:
-    """``ε 7.20 of 8, δ 0.0001``: what differential privacy spent of what was promised, or none."""
-    if entry.epsilon is None or entry.delta is None:
-        return "none"
-    spent = "" if entry.epsilon_spent is None else f"{entry.epsilon_spent:.2f} of "
-    return f"ε {spent}{entry.epsilon:g}, δ {entry.delta:g}"
-
-
-def _counted(n: int, thing: str) -> str:
-    return f"{n} {thing}" if n == 1 else f"{n} {thing}s"
-
-
 def _dice_card(colour: str, name: str, model: Pooled) -> Card:
     pooled = model.pooled
-    basis = f"Dice on {pooled.scans} test scans of {_counted(len(model.sites), 'site')}"
+    basis = f"Dice on {pooled.scans} test scans of {counted(len(model.sites), 'site')}"
     if pooled.negatives and pooled.dice_on_positive is not None:
         basis += f"; {pooled.dice_on_positive:.2f} on the {pooled.positives} with a finding"
     return Card(colour, name, "–" if pooled.dice is None else f"{pooled.dice:.2f}", basis)
@@ -216,10 +163,6 @@ def _better_at_home(comparison: Comparison) -> list[str]:
         for site, model in comparison.local_only.items()
         if site in shared and (model.own.dice or 0) > (shared[site].dice or 0)
     ]
-
-
-def _listed(names: Sequence[str]) -> str:
-    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
 
 
 def _alone(comparison: Comparison) -> dict[str, float]:

@@ -13,48 +13,15 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field
 
+from server.scores import Count, Fraction, ReliabilityFigures, SegmentationFigures
 from shared.config import Config
 from shared.errors import ConfigError
 from shared.files import write_atomically
 
 SCHEMA_FILE = Path(__file__).with_name("results.schema.json")
 
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=0)]
 Seconds = Annotated[float, Field(ge=0)]
-Interval = tuple[Fraction, Fraction]
 Status = Literal["used", "late", "failed", "refused"]
-
-
-class SegmentationFigures(Config):
-    """What one model scores on one set of scans: `shared.metrics.finish_segmentation`, key for key."""
-
-    scans: Count
-    dice: Fraction | None = Field(description="mean over classes of the mean over scans; both empty counts 1")
-    dice_by_class: dict[str, Fraction | None]
-    dice_variance_by_class: dict[str, Annotated[float, Field(ge=0)] | None] = Field(
-        description="population variance over scans"
-    )
-    dice_on_positive: Fraction | None = Field(description="as dice, over scans that hold the class")
-    dice_on_positive_by_class: dict[str, Fraction | None]
-    voxel_dice_by_class: dict[str, Fraction | None] = Field(description="all scans laid side by side")
-    sensitivity: Fraction | None = Field(description="scans with a finding that are called positive")
-    specificity: Fraction | None = Field(description="scans without a finding that are called negative")
-    sensitivity_interval: Interval | None = Field(description="95 % Wilson interval")
-    specificity_interval: Interval | None = Field(description="95 % Wilson interval")
-    auroc: Fraction | None
-    auroc_bound: Fraction | None = Field(description="largest error that binning the scores can cause")
-    prevalence: Fraction | None = Field(description="share of scans with a finding")
-
-    @property
-    def positives(self) -> int:
-        """Scans with a finding."""
-        return round(self.scans * (self.prevalence or 0))
-
-    @property
-    def negatives(self) -> int:
-        """Scans without a finding."""
-        return self.scans - self.positives
 
 
 class Worst(Config):
@@ -98,29 +65,6 @@ class Comparison(Config):
     federated: Judged | None = None
     local_only: dict[str, LocalModel] = Field(default={}, description="by the site that trained it")
     pooled_training: Judged | None = Field(default=None, description="all training scans in one place")
-
-
-class ReliabilityBin(Config):
-    """One equal-width probability bin; an empty one has no means."""
-
-    lower: Fraction
-    upper: Fraction
-    n: Count
-    mean_probability: Fraction | None
-    observed: Fraction | None = Field(description="share of these patients that were urgent")
-
-
-class ReliabilityFigures(Config):
-    """How far probabilities can be taken at their word: `shared.reliability.finish_reliability`."""
-
-    n: Count
-    ece: Fraction | None = Field(description="expected calibration error")
-    mce: Fraction | None = Field(description="largest calibration error of a bin")
-    brier: Fraction | None
-    log_loss: Annotated[float, Field(ge=0)] | None
-    prevalence: Fraction | None
-    mean_probability: Fraction | None
-    bins: tuple[ReliabilityBin, ...]
 
 
 class Coefficient(Config):

@@ -21,6 +21,9 @@ from shared.wire import Record
 REFUSALS = ("policy.",)
 OFFLINE = "offline"
 DEADLINE = "deadline"
+UNREADABLE = "wire"
+TOO_LARGE = "too_large"
+"""The reply is larger than `max_message_mb` altogether; the rest of it was not fetched."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,8 @@ def sort_out(
     `reason` says why there are no records; a None among `records` is one that cannot be read; `site` is whose
     answers they must be, where that is known.
     """
+    if reason == TOO_LARGE:
+        return [Found(None, "refused", "too_large")] * len(kinds)
     if reason is not None:
         return [Found(None, "late" if reason in (OFFLINE, DEADLINE) else "failed", reason)] * len(kinds)
     if len(records) != len(kinds):

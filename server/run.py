@@ -50,6 +50,8 @@ class RunSettings:
     """Enrolled site of each of Flower's node ids; nobody else is asked. None: whoever connects may join."""
     enrol_wait_s: float | None = None
     """How long to wait for sites and their approvals; None is the study's deadline."""
+    grace_s: float = 0.0
+    """How long of that to wait for sites that are not connected, once the others suffice."""
 
     @property
     def status(self) -> Path:
@@ -89,6 +91,7 @@ class Run:
             run=current.history["run"],
             expected=settings.expected_sites,
             wait_s=settings.enrol_wait_s,
+            grace_s=settings.grace_s,
             names=settings.names,
         )
         report("enrolling sites", 1, 1)

@@ -55,11 +55,15 @@ invite_days: 7
 # Days for which a server certificate is good. `up` renews it when fewer than 30 are left.
 certificate_days: 397
 
-# Largest message of a site, in megabytes. It must hold one set of model weights.
+# Largest request and largest answer of a site, in megabytes. It must hold one set of model weights.
 max_message_mb: 512
 
 # Minutes that a run waits for its sites to connect and for their people to approve the study.
 enrol_wait_minutes: 60
+
+# Seconds that a run waits for sites that are not connected, once those that are connected have all answered
+# and are enough for the study's quorum. Approvals are waited for as above.
+grace_seconds: 30
 
 # Days for which logs are kept.
 log_days: 14
@@ -80,6 +84,7 @@ class Coordinator(Config):
     certificate_days: Annotated[int, Field(ge=1, le=825)] = 397
     max_message_mb: Annotated[int, Field(ge=1, le=2047)] = 512
     enrol_wait_minutes: Annotated[float, Field(ge=0)] = 60
+    grace_seconds: Annotated[float, Field(ge=0)] = 30
     log_days: Annotated[int, Field(ge=1)] = 14
 
     _folder: Path = PrivateAttr(default=Path())

@@ -22,12 +22,12 @@ COLOURS = {
 }
 
 
-def as_json(status: pb.Status, *, up: bool) -> str:
+def as_json(status: pb.Status, *, up: bool, one_line: bool = False) -> str:
     """Write the status as JSON; `up` says whether a coordinator that is up gave it."""
     values = MessageToDict(
         status, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
     )
-    return json.dumps({"up": up, **values}, indent=1)
+    return json.dumps({"up": up, **values}, indent=None if one_line else 1)
 
 
 def tables(status: pb.Status, *, run: str = "") -> RenderableType:

@@ -5,7 +5,8 @@ from typing import Any
 
 from rich.table import Table
 
-from server.results import Pooled, Results, SegmentationFigures
+from server.results import Pooled, Results
+from server.scores import SegmentationFigures
 
 
 def summary_table(results: Results) -> Iterator[Table]:

@@ -19,13 +19,14 @@ from types import FrameType
 
 import httpx
 
-from server.authority import days_left, renew_if_due
-from server.control import ControlService, serve
+from server.control import ControlService
+from server.control_server import serve
 from server.flower import Flower, Link, RegisteredNode, online
 from server.job import Job
 from server.settings import Coordinator
 from server.status import boards
 from server.store import FAILED, FINISHED, RUNNING, STOPPED, STOPPING, WAITING, Store
+from server.upkeep import CertificateWatch, superlink
 from shared.bundle import bundle_digest
 from shared.errors import FederationError
 from shared.files import write_atomically
@@ -35,7 +36,6 @@ TICK_S = 0.2
 NODES_EVERY_S = 2.0
 STRANGERS_EVERY_S = 5.0
 """How often to look for runs that nobody asked us for, to refuse them."""
-SOON_DAYS = 14
 
 
 @dataclass
@@ -58,6 +58,7 @@ class Supervisor:
     def __post_init__(self) -> None:
         """Find the runs' boards."""
         self._board = boards(self.settings)
+        self._certificate = CertificateWatch(self.settings, self._tell)
 
     def run(self) -> None:
         """Run until SIGTERM or SIGINT."""
@@ -71,17 +72,17 @@ class Supervisor:
         with settings.lock():
             self._forks.warm_up()
             self._prepare()
-            superlink = self._superlink()
+            process = superlink(settings)
             service = self._service()
             control = serve(service, settings)
             try:
-                self._loop(superlink)
+                self._loop(process)
             finally:
                 service.end_streams()
                 control.stop(grace=1.0)
-                for process, _ in self._jobs.values():
-                    process.terminate()
-                superlink.stop()
+                for job, _ in self._jobs.values():
+                    job.terminate()
+                process.stop()
                 self._flower.close()
                 waiting = f"; {len(self._jobs)} run(s) go on at the next `up`" if self._jobs else ""
                 self._tell(f"stopped{waiting}")
@@ -93,11 +94,7 @@ class Supervisor:
 
     def _prepare(self) -> None:
         settings = self.settings
-        if renew_if_due(settings):
-            self._tell("renewed the server certificate; no site needs to do anything")
-        left = days_left(settings.server_pem)
-        if left < SOON_DAYS:
-            self._tell(f"the authority expires in {left:.0f} days; then every site has to enrol again")
+        self._certificate.look()
         self.store = Store.open(settings.database_url)
         self.link = Link(
             settings.local_fleet,
@@ -106,25 +103,6 @@ class Supervisor:
             settings.superexec_secret.read_bytes(),
         )
         self._flower = Flower(self.link)
-
-    def _superlink(self) -> Command:
-        settings = self.settings
-        arguments = [
-            *(sys.executable, "-m", "server.superlink"),
-            *(str(settings.superlink_token), str(settings.ca_pem), str(settings.max_message_mb)),
-            *("--isolation", "process", "--superexec-auth-secret-file", str(settings.superexec_secret)),
-            "--enable-supernode-auth",
-            "--disable-runtime-dependency-installation",
-            *("--ssl-certfile", str(settings.server_pem), "--ssl-keyfile", str(settings.server_key)),
-            *("--ssl-ca-certfile", str(settings.ca_pem)),
-            *("--database", str(settings.superlink_db)),
-            *("--host", settings.bind, "--port", str(settings.fleet_port)),
-        ]
-        return Command(
-            arguments,
-            log=rotating_log(settings.logs / "superlink.log", days=settings.log_days),
-            environment={"FLWR_HOME": str(settings.flower_home)},
-        )
 
     def _service(self) -> ControlService:
         return ControlService(
@@ -136,10 +114,10 @@ class Supervisor:
             register=self._flower.register,
         )
 
-    def _loop(self, superlink: Command) -> None:
+    def _loop(self, process: Command) -> None:
         ready = False
         while not self._stopping:
-            code = superlink.keep()
+            code = process.keep()
             if code is not None:
                 self._tell(f"flower-superlink ended with code {code} and is started again; see superlink.log")
             try:
@@ -157,6 +135,7 @@ class Supervisor:
             except FederationError as error:
                 self._log.info("%s", error)  # somebody stopped a run in the same moment: look again
             self._collect()
+            self._certificate.look_again()
             time.sleep(TICK_S)
 
     def _go_on_after_a_kill(self) -> None:
@@ -227,7 +206,14 @@ class Supervisor:
             for site in self.store.sites()
             if site.revoked_at is None and site.node_id is not None
         }
-        return Job(self.settings.run_folder(run), names, 60.0 * self.settings.enrol_wait_minutes)
+        settings = self.settings
+        return Job(
+            settings.run_folder(run),
+            names,
+            enrol_wait_s=60.0 * settings.enrol_wait_minutes,
+            grace_s=settings.grace_seconds,
+            max_reply_bytes=settings.max_message_mb * 2**20,
+        )
 
     def _collect(self) -> None:
         for run, (process, told) in list(self._jobs.items()):

@@ -37,7 +37,7 @@ INSTALLED = bundle_digest()
 def run_app(link: Link, task: AppTask, job: Job, told: Connection) -> None:
     """Run to the end; when the run cannot go on, sends the reason through `told` and exits with 1."""
     _log_to(job.folder / RUN_LOG)
-    grid = CoordinatorGrid(link, task.token)
+    grid = CoordinatorGrid(link, task.token, max_reply_bytes=job.max_reply_bytes)
     client = runtime_client(link, task.token)
     heartbeat = HeartbeatSender(make_task_heartbeat_fn_http(client))
     heartbeat.start()

@@ -10,6 +10,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from shared.errors import ConfigError
 
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""libyaml's where it is there: ten times faster, and a study is read at every instruction."""
+
 
 class Config(BaseModel):
     """Base of every configuration object: frozen, strict about keys, no NaN or infinity."""
@@ -45,7 +48,7 @@ class Config(BaseModel):
 def read_yaml(path: Path) -> Any:
     """Parse a YAML file; raise ConfigError when it is missing or not YAML."""
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER)  # noqa: S506 - a safe one
     except FileNotFoundError as error:
         raise ConfigError(f"{path} does not exist. Give the path of a YAML file.") from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

@@ -6,7 +6,7 @@ WIRE_VERSION; a site refuses a version it does not know. Arrays are float32 weig
 int64 counts, never objects. What a site releases is always a sum or a mean over its patients.
 
 A message carries one or more instructions, its reply one answer to each of them, in the same order.
-Record number i of a message lies under `fields_key(i)` and `arrays_key(i)`.
+How they lie in it is in shared/packing.py.
 """
 
 import json
@@ -17,7 +17,7 @@ import numpy as np
 
 from shared.errors import WireError
 
-WIRE_VERSION = 2
+WIRE_VERSION = 3
 
 NO_ARRAYS = "none"
 Scalar = bool | int | float | str
@@ -138,16 +138,6 @@ RECORDS: Mapping[str, Spec] = {
         True,
     ),
 }
-
-
-def fields_key(place: int) -> str:
-    """Where a message holds the fields of its record number `place`, from 0."""
-    return f"{place}.fields"
-
-
-def arrays_key(place: int) -> str:
-    """Where a message holds the arrays of its record number `place`, from 0."""
-    return f"{place}.arrays"
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,8 @@ from client.app import SITES_VARIABLE
 
 RunConfig = Mapping[str, UserConfigValue]
 WAIT_S = 0.5  # as long as server.messages would sleep at most, so that it never sleeps past a reply
+MOST_WAITING = 8
+"""Replies that may wait to be pulled; who would add more waits too, so that memory is flat."""
 CLIENT_APP_FAILED = 2  # flwr.common.constant.ErrorCode.CLIENT_APP_RAISED_EXCEPTION
 
 
@@ -31,7 +33,8 @@ class InlineGrid(Grid):
     """Flower's Grid inside this process: one thread a site, at most `workers` of them computing at a time.
 
     A site's messages are answered in order. PyTorch releases the interpreter lock while it computes, so that
-    threads keep the cores as busy as processes would, without starting one or copying a model.
+    threads keep the cores as busy as processes would, without starting one or copying a model. However many
+    sites there are, at most `workers` compute and `MOST_WAITING` replies wait.
     """
 
     def __init__(self, app: ClientApp, site_files: Sequence[Path], *, workers: int) -> None:
@@ -53,6 +56,7 @@ class InlineGrid(Grid):
         """Let the sites' threads end after the message they are at."""
         with self._lock:
             self._closed = True
+            self._lock.notify_all()
         for inbox in self._inboxes.values():
             inbox.put(None)
 
@@ -89,11 +93,16 @@ class InlineGrid(Grid):
         return ids
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
-        """Take the replies that have arrived; waits up to WAIT_S for the first."""
+        """Take the replies that have arrived; waits up to WAIT_S for the first.
+
+        Ask for everything that is awaited: a reply that is there and not asked for is late, and dropped.
+        """
         wanted = set(message_ids)
         with self._lock:
-            self._lock.wait_for(lambda: not wanted.isdisjoint(self._replies), timeout=WAIT_S)
-            return [self._replies.pop(i) for i in wanted & self._replies.keys()]
+            self._lock.wait_for(lambda: self._arrived(wanted), timeout=WAIT_S)
+            found, self._replies = list(self._replies.values()), {}
+            self._lock.notify_all()
+        return found
 
     def send_and_receive(
         self, messages: Iterable[Message], *, timeout: float | None = None
@@ -111,23 +120,32 @@ class InlineGrid(Grid):
             replies += arrived
         return replies
 
+    def _arrived(self, wanted: set[str]) -> bool:
+        """Drop the replies that nobody waits for; whether one is left. The lock is held."""
+        for late in self._replies.keys() - wanted:
+            del self._replies[late]
+            self._lock.notify_all()
+        return bool(self._replies)
+
     def _serve(self, node: int, context: Context) -> None:
         inbox = self._inboxes[node]
         while (message := inbox.get()) is not None:
-            reply = self._answer(message, context)
-            with self._lock:
-                if self._closed:
-                    return
-                self._replies[message.metadata.message_id] = reply
-                self._lock.notify_all()
+            with self._slots:  # held until there is room for the reply
+                reply = self._answer(message, context)
+                with self._lock:
+                    self._lock.wait_for(lambda: self._closed or len(self._replies) < MOST_WAITING)
+                    if self._closed:
+                        return
+                    self._replies[message.metadata.message_id] = reply
+                    self._lock.notify_all()
+            del message, reply
 
     def _answer(self, message: Message, context: Context) -> Message:
-        with self._slots:
-            try:
-                return self._app(message, context)
-            except Exception:
-                logging.getLogger("wardround.engine").exception("a ClientApp let an exception out")
-                return Message(Error(CLIENT_APP_FAILED), reply_to=message)
+        try:
+            return self._app(message, context)
+        except Exception:
+            logging.getLogger("wardround.engine").exception("a ClientApp let an exception out")
+            return Message(Error(CLIENT_APP_FAILED), reply_to=message)
 
 
 def run_inline(
@@ -159,7 +177,7 @@ def run_ray(
         "init_args": {"num_cpus": workers * threads, "include_dashboard": False, "log_to_driver": False},
         "client_resources": {"num_cpus": threads, "num_gpus": 0.0},
     }
-    with warnings.catch_warnings(), _quiet_flower():
+    with warnings.catch_warnings():
         # run_simulation announces its successor, `flwr run`, which takes a project and no app objects.
         warnings.simplefilter("ignore")
         run_simulation(_configured(server, config), client, len(site_files), backend_config=backend)
@@ -175,17 +193,6 @@ def _configured(server: ServerApp, config: RunConfig) -> ServerApp:
         server(grid, context)
 
     return wrapper
-
-
-class _quiet_flower:  # noqa: N801 - used like a function
-    """Hold back Flower's own console log; what matters of a run is in results.json."""
-
-    def __enter__(self) -> None:
-        self._level = logging.getLogger("flwr").level
-        logging.getLogger("flwr").setLevel(logging.ERROR)
-
-    def __exit__(self, *_: object) -> None:
-        logging.getLogger("flwr").setLevel(self._level)
 
 
 def _identify(run_id: int) -> None:

@@ -5,15 +5,15 @@ A fault sits where the network would: behind the site's gate, before the coordin
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
-from flwr.app import Array, ArrayRecord, Context, Message
+from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
 from client.app import site_of
-from client.messages import instructions_in
-from shared.packing import FORMAT, PACKED, pack, unpack
-from shared.wire import arrays_key, fields_key
+from client.messages import instruction_of, instructions_in
+from shared.packing import parts_of, record_at
 from simulations.scenario import Fault
 
 
@@ -38,9 +38,9 @@ class FaultyClientApp(ClientApp):
 def _training(message: Message) -> tuple[int | None, int]:
     """Place and round of the training instruction in `message`; None where it holds none."""
     for place in range(instructions_in(message)):
-        fields = message.content.config_records[fields_key(place)]
-        if fields["kind"] == "train":
-            return place, int(str(fields["round"]))
+        record = instruction_of(message, place)
+        if record.kind == "train":
+            return place, record.integer("round")
     return None, 0
 
 
@@ -48,6 +48,9 @@ def _apply(fault: Fault, reply: Message, place: int) -> None:
     if fault.kind == "late":
         time.sleep(fault.seconds)
         return
-    arrays = unpack(reply.content.array_records[arrays_key(place)][PACKED].data)
-    data = pack({name: np.full_like(array, np.nan) for name, array in arrays.items()})
-    reply.content[arrays_key(place)] = ArrayRecord({PACKED: Array("uint8", (len(data),), FORMAT, data)})
+    answers = [record_at(reply.content.config_records, i) for i in range(instructions_in(reply))]
+    bad = {name: np.full_like(array, np.nan) for name, array in answers[place].arrays.items()}
+    answers[place] = replace(answers[place], arrays=bad)
+    reply.content = RecordDict()
+    for name, part in parts_of(answers).items():
+        reply.content[name] = ConfigRecord(part)

@@ -79,7 +79,7 @@ def test_every_option_is_listed_beside_its_commands_and_no_other(text: str, grou
 def test_a_nodes_work_folder_is_listed_with_all_that_a_simulated_site_writes() -> None:
     listed = {path for cell, _ in table(HOSPITAL, "path", "what") for path in named(cell)}
     simulated = set(re.findall(r"^\| `sites/<name>/(.*?)` \|", RESEARCHER, flags=re.MULTILINE))
-    only_deployed = {"node/", "approvals.jsonl", "pending/", "supernode.log"}
+    only_deployed = {"node/", "approvals.jsonl", "pending/", "repeats.jsonl", "supernode.log"}
     assert listed == (simulated - {"site.yaml"}) | only_deployed
 
 

@@ -17,7 +17,7 @@ import typer
 from rich.console import Console
 
 from server.run import versions
-from simulations.benchmarks import payload, preparation, rounds, throughput
+from simulations.benchmarks import deployed, memory, payload, preparation, rounds, throughput
 from simulations.benchmarks.comparison import Comparison, table
 from simulations.benchmarks.workload import Size, Workload, one_thread
 from simulations.engine import engine
@@ -25,7 +25,10 @@ from simulations.simulate import quiet_libraries
 
 WORKERS = 2
 ROUNDS = rounds.Size(sites=4, patients_per_site=20, rounds=6, repeats=2, channels=(16, 32, 64))
+DEPLOYED = rounds.Size(sites=4, patients_per_site=20, rounds=5, repeats=2, channels=(16, 32, 64))
 QUICK_ROUNDS = rounds.Size(sites=2, patients_per_site=10, rounds=2, repeats=1, channels=(4, 8))
+MEMORY = memory.Size(sites=(4, 40, 400), channels=(16, 32, 64))
+QUICK_MEMORY = memory.Size(sites=(2, 4), channels=(4, 8))
 TRAINING = Size(cases=32, shape=(48, 48, 32), epochs=2, repeats=9, preparations=3)
 QUICK_TRAINING = Size(cases=4, shape=(40, 40, 24), epochs=1, repeats=2, preparations=1)
 
@@ -36,6 +39,8 @@ class Part(StrEnum):
     rounds = "rounds"
     throughput = "throughput"
     payload = "payload"
+    deployed = "deployed"
+    memory = "memory"
 
 
 def main(
@@ -45,7 +50,7 @@ def main(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
     only: Annotated[list[Part] | None, typer.Option(help="Measure only this part. Repeatable.")] = None,
 ) -> None:
-    """Measure Wardround beside Flower's Ray backend, a MONAI loop and Flower's FedAvg, alternately."""
+    """Measure Wardround beside Flower's Ray backend, deployment and FedAvg, and a MONAI loop, in turn."""
     warnings.simplefilter("ignore")  # a user cannot act on a library's deprecation
     quiet_libraries()
     console, progress = Console(), Console(stderr=True)
@@ -53,6 +58,8 @@ def main(
         Part.payload: lambda _, folder: payload.measure(folder),
         Part.throughput: _throughput,
         Part.rounds: _rounds,
+        Part.deployed: lambda quick, folder: deployed.measure(QUICK_ROUNDS if quick else DEPLOYED, folder),
+        Part.memory: lambda quick, folder: memory.measure(QUICK_MEMORY if quick else MEMORY, folder),
     }
     machine = {"cores": os.cpu_count(), "load_average": os.getloadavg()[0], "quick": quick, **versions()}
     found: dict[str, tuple[Comparison, ...]] = {}

@@ -1,9 +1,6 @@
 """Bytes of one round at one site, as they are put on the wire: Wardround's run beside Flower's FedAvg."""
 
-import logging
-import time
 from collections import defaultdict
-from collections.abc import Iterable
 from pathlib import Path
 
 from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
@@ -13,7 +10,6 @@ from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects
 
 from client.app import app as client_app
 from server.app import app as server_app
-from shared.errors import FederationError
 from shared.files import write_atomically
 from shared.model import build, initial_weights, set_weights
 from shared.study import Study
@@ -53,25 +49,6 @@ class Scales(ClientApp):
 
 def _sent_bytes(content: RecordDict) -> int:
     return sum(len(part.deflate()) for part in get_all_nested_objects(content).values())
-
-
-class _WaitingGrid(InlineGrid):
-    """The inline grid with the one call that Flower's own strategies make."""
-
-    def send_and_receive(
-        self, messages: Iterable[Message], *, timeout: float | None = None
-    ) -> Iterable[Message]:
-        """Wait for every reply; raise FederationError when `timeout` seconds have passed."""
-        waiting = set(self.push_messages(messages))
-        deadline = time.monotonic() + (timeout or float("inf"))
-        replies: list[Message] = []
-        while waiting:
-            if time.monotonic() > deadline:
-                raise FederationError(f"{len(waiting)} replies did not come within {timeout} s.")
-            for reply in self.pull_messages(waiting):
-                waiting.remove(reply.metadata.reply_to_message_id)
-                replies.append(reply)
-        return replies
 
 
 def measure(folder: Path) -> tuple[Comparison, ...]:
@@ -141,16 +118,12 @@ def _fedavg(study: Study) -> Scales:
         return Message(RecordDict({"metrics": metrics}), reply_to=message)
 
     scales = Scales(app)
-    grid = _WaitingGrid(scales, [Path("no-site.yaml")], workers=1)
-    log = logging.getLogger("flwr")
-    level = log.level
-    log.setLevel(logging.ERROR)
+    grid = InlineGrid(scales, [Path("no-site.yaml")], workers=1)
     try:
         net = build(study)
         set_weights(net, initial_weights(study))
         strategy = FedAvg(min_train_nodes=1, min_evaluate_nodes=1, min_available_nodes=1)
         strategy.start(grid, ArrayRecord(net.state_dict()), num_rounds=1)
     finally:
-        log.setLevel(level)
         grid.close()
     return scales

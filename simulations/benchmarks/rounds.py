@@ -4,26 +4,21 @@ import json
 import os
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
-from flwr.app import Context, Message
-from flwr.clientapp import ClientApp
-
-from client.app import ACTS, answer
-from client.node import Node
+from client.app import app as client_app
 from client.site import Site
 from server.app import app as server_app
 from server.results import Results
 from shared.files import write_atomically
 from shared.study import Study
-from shared.wire import Record
 from simulations.benchmarks.comparison import Comparison
 from simulations.benchmarks.hospitals import prepared_sites, quickstart_study
 from simulations.engine import Engine, RunConfig
 
-TRAINING_LOG = "training.jsonl"
 Interval = tuple[float, float]
 
 
@@ -47,39 +42,16 @@ class Cost:
     whole_s: float
 
 
-class TimedClientApp(ClientApp):
-    """The client's app, which also notes when its node trains, on the clock that all processes share."""
-
-    def __call__(self, message: Message, context: Context) -> Message:
-        """Answer `message` as the app does."""
-        return answer(message, context, {**ACTS, "train": _timed_train})
-
-
-def _timed_train(node: Node, record: Record) -> Record:
-    begin_s = time.monotonic()
-    update = node.train(record)
-    line = json.dumps([record.integer("round"), begin_s, time.monotonic()])
-    with (node.site.work / TRAINING_LOG).open("a", encoding="utf-8") as file:
-        file.write(f"{line}\n")
-    return update
-
-
 def measure(size: Size, engines: Mapping[str, Engine], folder: Path) -> tuple[Comparison, ...]:
     """Run one study of trivial training on each engine in turn, `size.repeats` times over."""
-    study = quickstart_study(
-        preprocessing={"shape": [16, 16, 16]},
-        model={"channels": list(size.channels)},
-        training={"rounds": size.rounds, "local_epochs": 1, "window": [16, 16, 16]},
-        strategy={"quorum": size.sites},
-        evaluation={"validation_fraction": 0.2, "test_fraction": 0.2},
-    )
+    study = trivial_study(size)
     files = prepared_sites(
         folder, study, sites=size.sites, patients_per_site=size.patients_per_site, shape=(16, 16, 16)
     )
     costs: dict[str, list[Cost]] = defaultdict(list)
     for repeat in range(size.repeats):
         for number, (name, engine) in enumerate(engines.items()):
-            costs[name].append(_run(name, engine, files, study, folder / f"run-{repeat}-{number}"))
+            costs[name].append(run(name, engine, files, study, folder / f"run-{repeat}-{number}"))
     setting = (
         f"{size.sites} sites, {os.cpu_count()} cores, U-Net {list(size.channels)}, the process has imported "
         "everything and the scans are in the cache"
@@ -122,10 +94,19 @@ def measure(size: Size, engines: Mapping[str, Engine], folder: Path) -> tuple[Co
     )
 
 
-def _run(name: str, engine: Engine, files: list[Path], study: Study, out: Path) -> Cost:
-    logs = [Site.read(path).work / TRAINING_LOG for path in files]
-    for log in logs:
-        log.unlink(missing_ok=True)
+def trivial_study(size: Size) -> Study:
+    """One epoch over scans of 16 voxels a side."""
+    return quickstart_study(
+        preprocessing={"shape": [16, 16, 16]},
+        model={"channels": list(size.channels)},
+        training={"rounds": size.rounds, "local_epochs": 1, "window": [16, 16, 16]},
+        strategy={"quorum": size.sites},
+        evaluation={"validation_fraction": 0.2, "test_fraction": 0.2},
+    )
+
+
+def run(name: str, engine: Engine, files: list[Path], study: Study, out: Path) -> Cost:
+    """Run `study` on `engine`; results.json and model/ end up in `out`."""
     study_file = out / "study.yaml"
     with write_atomically(study_file) as draft:
         draft.write_text(study.to_yaml(), encoding="utf-8")
@@ -137,20 +118,49 @@ def _run(name: str, engine: Engine, files: list[Path], study: Study, out: Path) 
         "resume": False,
         "start": "",
     }
-    begin_s = time.monotonic()
-    engine(server_app, TimedClientApp(), files, config)
+    lines = audit_lines(files)
+    begun, begin_s = time.time(), time.monotonic()
+    engine(server_app, client_app, files, config)
     whole_s = time.monotonic() - begin_s
-    trained: dict[int, list[Interval]] = defaultdict(list)
-    for log in logs:
-        for line in log.read_text(encoding="utf-8").splitlines():
-            number, first_s, last_s = json.loads(line)
-            trained[number].append((first_s, last_s))
-    rounds = Results.read(out / "results.json").rounds
+    trained = training_intervals(files, lines)
     return Cost(
-        start_s=min(first_s for first_s, _ in trained[1]) - begin_s,
-        beyond_training_s=tuple(r.seconds - covered_s(trained[r.round]) for r in rounds),
+        start_s=min(first_s for first_s, _ in trained[1]) - begun,
+        beyond_training_s=beyond_training_s(Results.read(out / "results.json"), trained),
         whole_s=whole_s,
     )
+
+
+def audit_lines(files: Sequence[Path]) -> list[int]:
+    """How long each site's audit log is now."""
+    return [len(_audit(path)) for path in files]
+
+
+def training_intervals(files: Sequence[Path], since: Sequence[int]) -> dict[int, list[Interval]]:
+    """Round -> when each site trained (Unix seconds), from its audit log after line `since`.
+
+    It begins when the policy has allowed the round, before data is read, and ends with the update's release.
+    """
+    found: dict[int, list[Interval]] = defaultdict(list)
+    for path, first in zip(files, since, strict=True):
+        begun: dict[int, float] = {}
+        for line in _audit(path)[first:]:
+            entry = json.loads(line)
+            at_s = datetime.fromisoformat(entry["time"]).timestamp()
+            if entry["event"] == "training":
+                begun[entry["round"]] = at_s
+            elif entry["event"] == "released" and entry["kind"] == "update":
+                found[entry["round"]].append((begun[entry["round"]], at_s))
+    return found
+
+
+def beyond_training_s(results: Results, trained: Mapping[int, list[Interval]]) -> tuple[float, ...]:
+    """Seconds of each round in which no site trained."""
+    return tuple(r.seconds - covered_s(trained[r.round]) for r in results.rounds)
+
+
+def _audit(site_file: Path) -> list[str]:
+    log = Site.read(site_file).work / "audit.jsonl"
+    return log.read_text(encoding="utf-8").splitlines() if log.exists() else []
 
 
 def covered_s(intervals: list[Interval]) -> float:

@@ -4,16 +4,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, RecordDict
+from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.supercore.task_identity import TaskIdentity
 
 from client.app import app
 from client.node import Node
 from client.site import Site
-from shared.packing import FORMAT, PACKED, pack
+from shared.packing import ARRAYS, KIND, VERSION, pack
 from shared.priority import CalibratedPriority
 from shared.study import Study
-from shared.wire import WIRE_VERSION, Record, Scalar, arrays_key, fields_key
+from shared.wire import WIRE_VERSION, Record, Scalar
 
 PATIENTS = 24
 SIDE = 16
@@ -109,9 +109,8 @@ def message(*instructions: Instruction, version: int = WIRE_VERSION) -> Message:
     TaskIdentity.run_id = TaskIdentity.node_id = TaskIdentity.task_id = 1
     content = RecordDict()
     for place, (kind, fields, arrays) in enumerate(instructions):
-        content[fields_key(place)] = ConfigRecord({"version": version, "kind": kind, **fields})
-        data = pack(arrays)
-        content[arrays_key(place)] = ArrayRecord({PACKED: Array("uint8", (len(data),), FORMAT, data)})
+        values: dict[str, Any] = {VERSION: version, KIND: kind, **fields, ARRAYS: pack(arrays)}
+        content[str(place)] = ConfigRecord(values)
     made = Message(content, 1, "query")
     made.metadata.__dict__["_message_id"] = "instruction-1"
     return made

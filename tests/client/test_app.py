@@ -14,7 +14,7 @@ from client.app import ACTS, SITES_VARIABLE, app, site_of
 from client.audit import Audit
 from client.site import Site
 from shared.errors import ConfigError
-from shared.wire import RECORDS, Record, fields_key
+from shared.wire import RECORDS, Record
 from tests.client.hospital import RUN, Fields, Instruction, Weights, message, send, site_at, tiny_study
 
 PERSON = "Erika_Mustermann_1964"
@@ -36,7 +36,7 @@ ANSWERS = ["enrolment", "update", "segmentation", "derivatives", "reliability_bi
 
 def kinds_of(reply: Message) -> list[str]:
     records = reply.content.config_records
-    return [str(records[fields_key(place)]["kind"]) for place in range(len(records))]
+    return [str(records[str(place)]["kind"]) for place in range(len(records))]
 
 
 def with_weights(instruction: Instruction, weights: Weights) -> Instruction:
@@ -95,7 +95,7 @@ def test_a_record_that_policy_keeps_back_does_not_keep_back_the_next_one(
     )
     reply = send(site, message(ENROL, evaluate, with_weights(TRAIN, weights)))
     assert kinds_of(reply) == ["enrolment", "failure", "update"]
-    assert reply.content.config_records[fields_key(1)]["code"] == "policy.kind"
+    assert reply.content.config_records["1"]["code"] == "policy.kind"
 
 
 @pytest.mark.parametrize("instruction", INSTRUCTIONS, ids=[kind for kind, _, _ in INSTRUCTIONS])
@@ -109,7 +109,7 @@ def test_no_byte_of_a_reply_holds_the_text_of_a_failure(
     monkeypatch.setattr(node_module.Node, "_check_policy", fail)
     reply = send(site_at(tmp_path, tmp_path / "work"), message(instruction))
     assert kinds_of(reply) == ["failure"]
-    assert reply.content.config_records[fields_key(0)]["code"] == "internal"
+    assert reply.content.config_records["0"]["code"] == "internal"
     assert PERSON.encode() not in message_to_proto(reply).SerializeToString()
     assert b"FileNotFound" not in message_to_proto(reply).SerializeToString()
     assert PERSON in (tmp_path / "work" / "site.log").read_text()

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from client.approvals import Approvals
 from client.audit import Audit
 from client.cli import app
+from client.repeats import Repeats
 from client.site import Site
 from shared.errors import ConfigError, PolicyError
 from tests.client.hospital import tiny_study
@@ -64,7 +65,7 @@ def test_check_prints_a_line_for_each_finding_and_ends_with_its_code(typed: Type
 
 def test_a_waiting_study_is_listed_explained_approved_and_withdrawn(typed: Typed, site: Path) -> None:
     approvals = Approvals(Site.read(site).work, audit_of(site))
-    with pytest.raises(ConfigError, match="no study waits"):
+    with pytest.raises(ConfigError, match=r"north is not enrolled.*site enrol .*site\.yaml --invite INVITE"):
         typed("explain", "SITE")
     approvals.ask(STUDY)
     assert STUDY.digest() in typed("approve", "SITE").output
@@ -95,7 +96,7 @@ def test_a_study_can_be_explained_and_approved_from_its_file(typed: Typed, tmp_p
 def test_the_audit_is_verified_and_shown(typed: Typed, site: Path) -> None:
     audit = audit_of(site)
     for number in range(3):
-        audit.append("released", kind="update", round=number)
+        audit.append("released", kind="update", round=number, patients=12, bytes=2048)
     lines, seal = audit.seal()
     assert f"3 lines, unbroken. The seal of the last is {seal}" in typed("audit", "verify", "SITE").output
     assert typed("audit", "verify", "SITE", "--witness", f"{lines}:{seal}").exit_code == 0
@@ -105,7 +106,10 @@ def test_the_audit_is_verified_and_shown(typed: Typed, site: Path) -> None:
         typed("audit", "verify", "SITE", "--witness", "3")
     shown = json.loads(typed("audit", "show", "SITE", "--last", "2", "--json").output)
     assert [(line["line"], line["round"]) for line in shown] == [(2, 1), (3, 2)]
-    assert "kind=update round=2" in typed("audit", "show", "SITE").output
+    assert "update, round 2, over 12 patients, 2,048 bytes" in typed("audit", "show", "SITE").output
+    for _ in range(3):
+        Repeats(audit).append(kind="failure", code="policy.approval", bytes=9, patients=0, round=0)
+    assert "2 repeated refusals more have left" in typed("audit", "show", "SITE").output
     audit.head_path.unlink()
     with pytest.raises(PolicyError, match="missing"):
         typed("audit", "verify", "SITE")

@@ -6,8 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from client.explain import PLAIN, Explanation, Leaving, arrays_of, explain
+from client.explain import arrays_of, explain
+from client.explain_words import PLAIN
+from client.explanation import Explanation, Leaving
 from client.gate import Gate
+from client.greeting import GREETING_EVERY_S
 from client.node import Node
 from client.policy import CONTROL
 from shared.study import Study
@@ -144,3 +147,8 @@ def test_the_page_is_plain_deterministic_and_narrow(tmp_path: Path) -> None:
     assert STUDY.digest() in text
     for never in ("scans", "identifiers of patients", "texts of errors"):
         assert never in text.split("What never leaves")[1]
+
+
+def test_how_often_the_node_speaks_of_itself_is_said_as_it_is(tmp_path: Path) -> None:
+    said = explained(tmp_path).text().split("What the node says of itself")[1]
+    assert f"every {GREETING_EVERY_S / 60:.0f} minutes" in " ".join(said.split())

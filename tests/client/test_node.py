@@ -19,7 +19,7 @@ from shared.calibration import logistic_shapes, logistic_sums, with_site_interce
 from shared.errors import ConfigError, DataError, PolicyError, WardroundError, WireError
 from shared.metrics import segmentation_shapes
 from shared.model import TrainedModel, build, set_weights
-from shared.wire import Record, fields_key
+from shared.wire import Record
 from tests.client.hospital import (
     PATIENTS,
     Fields,
@@ -235,7 +235,7 @@ def test_a_site_under_the_minimum_is_refused_at_the_gate(
     enrol(Node(site), STUDY)
     fields: Fields = {"run": "run-1", "study_digest": STUDY.digest(), "round": 1}
     reply = send(site, message(("train", fields, weights)))
-    answer = reply.content.config_records[fields_key(0)]
+    answer = reply.content.config_records["0"]
     assert (answer["kind"], answer["code"]) == ("failure", "policy.minimum_patients")
     assert len(message_to_proto(reply).SerializeToString()) < 2000  # no weights among it
 

@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import itertools
 import json
 import os
 import secrets
@@ -12,11 +13,12 @@ from pathlib import Path
 
 import httpx
 import pytest
+from flwr.supercore.retry import http_retry
 from flwr.supernode import start_client_internal
 
 from client import supernode
 from client.runtime import Runtime
-from client.supernode import MESSAGE_PAUSE_S, REPLY_PAUSE_S, REPLY_POLL_S, Clock
+from client.supernode import MESSAGE_PAUSE_S, REPLY_PAUSE_S, REPLY_POLL_S, RETRY_S, SHORTEST_S, Clock
 from server.flower import Flower, online
 from shared.processes import rotating_log
 from shared.signing import new_key, public_bytes
@@ -162,6 +164,30 @@ def test_the_two_pauses_are_shortened_and_no_other(
 def test_no_pause_becomes_longer(slept: list[float]) -> None:
     Clock(30.0).sleep(MESSAGE_PAUSE_S)
     assert slept == [MESSAGE_PAUSE_S]
+
+
+def test_after_an_answer_it_asks_at_once_and_then_ever_more_slowly(slept: list[float]) -> None:
+    clock = Clock(POLL_S)
+    for asked_s in (MESSAGE_PAUSE_S, MESSAGE_PAUSE_S, REPLY_PAUSE_S, *[MESSAGE_PAUSE_S] * 5):
+        clock.sleep(asked_s)
+    assert slept[:4] == [POLL_S, POLL_S, REPLY_POLL_S, SHORTEST_S]
+    assert slept[4:] == sorted(slept[4:])
+    assert slept[-1] == POLL_S
+
+
+@pytest.mark.parametrize("poll_s", [0.01, 30.0])
+def test_after_an_answer_no_pause_is_longer_than_the_site_says(slept: list[float], poll_s: float) -> None:
+    clock = Clock(poll_s)
+    for asked_s in (REPLY_PAUSE_S, *[MESSAGE_PAUSE_S] * 20):
+        clock.sleep(asked_s)
+    assert max(slept[1:]) == min(poll_s, MESSAGE_PAUSE_S)
+    assert slept[1] == min(SHORTEST_S, poll_s)
+
+
+def test_flower_takes_its_longest_retry_delay_from_where_it_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_retry, "MAX_RETRY_DELAY", RETRY_S)
+    delays = http_retry.make_simple_http_retry_invoker().wait_gen_factory()
+    assert max(itertools.islice(delays, 20)) <= RETRY_S
 
 
 def test_flower_pauses_where_this_version_of_wardround_thinks_it_does() -> None:

@@ -9,9 +9,12 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from flwr.app import Context, Message, RecordDict
+from flwr.common.constant import SubStatus
 from flwr.supercore.fab import Fab
+from flwr.supercore.inflatable.inflatable_utils import ObjectPushError
 from flwr.supercore.task_identity import TaskIdentity
 
 from client import worker
@@ -19,7 +22,7 @@ from client.audit import Audit
 from client.runtime import Envelope, Task
 from client.worker import answer_task, report_crash
 from shared.bundle import bundle
-from shared.wire import fields_key
+from shared.packing import ARRAYS
 from tests.client.hospital import Instruction, message, site_at, tiny_study
 
 TASK = Task("127.0.0.1:1", "token")
@@ -93,7 +96,9 @@ def answered(supernode: SuperNode, site_file: Path, monkeypatch: pytest.MonkeyPa
 
 
 def fields(reply: Message, place: int = 0) -> dict[str, Any]:
-    return dict(reply.content.config_records[fields_key(place)])
+    found = dict(reply.content.config_records[str(place)])
+    del found[ARRAYS]
+    return found
 
 
 def codes(reply: Message) -> list[Any]:
@@ -142,6 +147,31 @@ def test_another_bundle_is_refused_and_nothing_is_run(
     log = (work / "site.log").read_text()
     assert "the coordinator sent the app bundle" in log
     assert "the coordinator sent" not in json.dumps([fields(reply, place) for place in (0, 1)])
+
+
+@pytest.mark.parametrize("task_is_known", [True, False])
+def test_an_answer_that_the_supernode_drops_halfway_is_not_followed_by_another(
+    site_file: Path, monkeypatch: pytest.MonkeyPatch, task_is_known: bool
+) -> None:
+    supernode = SuperNode(message(ENROL), INSTALLED)
+    at(supernode, monkeypatch)
+
+    def dropped(client: SuperNode, reply: Message, _: object) -> None:
+        client.pushed.append(reply)
+        raise ObjectPushError("an object", 7, "a session")
+
+    def ended(client: SuperNode, _: object, status: str, why: str) -> None:
+        client.ended.append(status)
+        if not task_is_known:
+            raise httpx.HTTPError("the task is not known")
+
+    monkeypatch.setattr(worker, "push_message", dropped)
+    monkeypatch.setattr(worker, "push_task_output", ended)
+    receiver, sender = Pipe(duplex=False)
+    answer_task(TASK, str(site_file), sender)  # no exception: the fork ends with 0 and is not answered for
+    assert receiver.poll()
+    assert len(supernode.pushed) == 1
+    assert supernode.ended == [SubStatus.COMPLETED]
 
 
 def test_for_a_fork_that_died_every_instruction_is_answered_with_crashed(

@@ -20,7 +20,6 @@ CONSTRUCTED_ONLY_IN = {
     "Released": "client/gate.py",
     "Message": "client/messages.py",
     "RecordDict": "client/messages.py",
-    "ArrayRecord": "client/messages.py",
     "ConfigRecord": "client/messages.py",
 }
 
@@ -57,6 +56,11 @@ def test_the_walk_sees_the_whole_client() -> None:
 @pytest.mark.parametrize(("kind", "home"), CONSTRUCTED_ONLY_IN.items())
 def test_what_a_reply_is_made_of_is_constructed_in_one_file(kind: str, home: str) -> None:
     assert [name for name in CLIENT if kind in calls(tree(name))] == [home]
+
+
+@pytest.mark.parametrize("kind", ["Array", "ArrayRecord", "MetricRecord"])
+def test_nothing_else_that_flower_could_carry_is_constructed(kind: str) -> None:
+    assert [name for name in CLIENT if kind in calls(tree(name))] == []
 
 
 @pytest.mark.parametrize("name", sorted(CLIENT.keys() - REPLY_MAKERS - {CONTROL_PLANE, WORKER} - RUNTIME))

@@ -8,11 +8,10 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-import psutil
 import pytest
 import yaml
 
@@ -21,7 +20,7 @@ from client.data import cache
 from client.site import Site
 from server.commands import live
 from server.results import Results
-from simulations.deployment import PROGRAM, Deployment, Service
+from simulations.deployment import PROGRAM, Deployment
 from simulations.scenario import Scenario
 from simulations.sites import set_up
 
@@ -250,59 +249,3 @@ def audited(deployment: Deployment, site: str, event: str, **facts: Any) -> bool
 def work(deployment: Deployment, site: str) -> Path:
     """A site's work folder."""
     return deployment.folder / "sites" / site / "work"
-
-
-def family(service: Service) -> list[psutil.Process]:
-    """A service's process and all below it, the service itself first."""
-    if service.process is None or service.process.poll() is not None:
-        return []
-    top = psutil.Process(service.process.pid)
-    return [top, *top.children(recursive=True)]
-
-
-def called(service: Service, module: str) -> psutil.Process | None:
-    """The process below a service whose command line holds `module`, such as client.supernode."""
-    for process in family(service):
-        try:
-            if any(module in part for part in process.cmdline()):
-                return process
-        except psutil.NoSuchProcess:
-            continue
-    return None
-
-
-def kill_all(service: Service) -> None:
-    """SIGKILL to a service and everything below it, as a power cut; waits until they are gone."""
-    processes = family(service)
-    for process in processes:
-        try:
-            process.kill()
-        except psutil.NoSuchProcess:
-            continue
-    service.kill()
-    _, alive = psutil.wait_procs(processes, timeout=10)
-    assert not alive
-
-
-def workers(service: Service) -> list[psutil.Process]:
-    """The forks in which a service computes: what its fork server started."""
-    found = []
-    for process in family(service):
-        with suppress(psutil.NoSuchProcess):
-            parent = process.parent()
-            if parent is not None and any("multiprocessing.forkserver" in part for part in parent.cmdline()):
-                found.append(process)
-    return found
-
-
-@contextmanager
-def frozen(processes: Sequence[psutil.Process]) -> Iterator[None]:
-    """Keep processes from running (SIGSTOP), and let them go on at the end."""
-    for process in processes:
-        process.suspend()
-    try:
-        yield
-    finally:
-        for process in processes:
-            with suppress(psutil.NoSuchProcess):
-                process.resume()

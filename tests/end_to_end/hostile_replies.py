@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, RecordDict
+from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
 from client import worker
 from client.kept import Kept
 from client.messages import instruction_of, instructions_in
-from shared.packing import FORMAT, PACKED, pack, unpack
-from shared.wire import arrays_key, fields_key
+from shared.packing import ARRAYS, pack, record_at
 
 Fields = dict[str, Any]
 Arrays = dict[str, np.ndarray]
@@ -75,8 +74,10 @@ def app(message: Message, context: Context) -> Message:
 
 def attacked(content: RecordDict, place: int, attack: str, folder: Path) -> RecordDict:
     """The whole reply, with its answer number `place` altered."""
-    fields = dict(content.config_records[fields_key(place)])
-    arrays = dict(unpack(content.array_records[arrays_key(place)][PACKED].data))
+    record = record_at(content.config_records, place)
+    fields: Fields = dict(content.config_records[str(place)])
+    del fields[ARRAYS]
+    arrays = dict(record.arrays)
     stale = folder / KEPT
     change = ATTACKS[attack]
     if change is not None:
@@ -88,15 +89,13 @@ def attacked(content: RecordDict, place: int, attack: str, folder: Path) -> Reco
     elif attack == "one answer more than was asked":
         write(content, place + 1, fields, arrays)
     else:
-        content[arrays_key(place)] = ArrayRecord({PACKED: Array("uint8", (4,), FORMAT, b"\x00\xff\x00\xff")})
+        content[str(place)] = ConfigRecord({**fields, ARRAYS: b"\x00\xff\x00\xff"})
     stale.write_text(json.dumps({**fields, "arrays": {n: a.ravel().tolist() for n, a in arrays.items()}}))
     return content
 
 
 def write(content: RecordDict, place: int, fields: Fields, arrays: Arrays) -> None:
-    data = pack(arrays)
-    content[fields_key(place)] = ConfigRecord(fields)
-    content[arrays_key(place)] = ArrayRecord({PACKED: Array("uint8", (len(data),), FORMAT, data)})
+    content[str(place)] = ConfigRecord({**fields, ARRAYS: pack(arrays)})
 
 
 vars(worker)["app"] = app

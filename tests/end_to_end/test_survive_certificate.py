@@ -16,8 +16,8 @@ from tests.end_to_end.deployments import Deploy, in_rounds, online, results, sta
 pytestmark = pytest.mark.survive
 
 FORGETFUL = """
-import server.supervisor, wardround
-server.supervisor.renew_if_due = lambda *_: False
+import server.upkeep, wardround
+server.upkeep.renew_if_due = lambda *_: False
 wardround.main()
 """
 """`up` renews a certificate that is about to expire by itself; this one does not."""

@@ -11,9 +11,7 @@ from simulations.deployment import Deployment
 from tests.end_to_end.deployments import (
     Deploy,
     board,
-    called,
     events,
-    family,
     in_rounds,
     results,
     started,
@@ -23,6 +21,7 @@ from tests.end_to_end.deployments import (
 )
 from tests.end_to_end.held_run import FOLDER, MOMENTS, reached
 from tests.end_to_end.inline import LIMIT_S, figures, inline, weights
+from tests.end_to_end.process_tree import called, family
 
 pytestmark = pytest.mark.survive
 

@@ -13,7 +13,6 @@ from shared.model import TrainedModel, digest
 from simulations.deployment import Deployment
 from tests.end_to_end.deployments import (
     Deploy,
-    frozen,
     in_rounds,
     results,
     site_status,
@@ -24,8 +23,8 @@ from tests.end_to_end.deployments import (
     until_round,
     until_training,
     work,
-    workers,
 )
+from tests.end_to_end.process_tree import frozen, workers
 
 STUDY = {"priority": None, "training.rounds": 3, "training.local_epochs": 10}
 SMALL_MB = 16

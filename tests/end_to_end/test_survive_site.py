@@ -13,13 +13,9 @@ from tests.end_to_end.deployments import (
     Deploy,
     audit,
     board,
-    called,
     connections,
     events,
-    family,
-    frozen,
     in_rounds,
-    kill_all,
     online,
     results,
     site_status,
@@ -28,8 +24,8 @@ from tests.end_to_end.deployments import (
     state,
     until,
     until_training,
-    workers,
 )
+from tests.end_to_end.process_tree import called, family, frozen, kill_all, workers
 
 pytestmark = pytest.mark.survive
 

@@ -17,10 +17,7 @@ from simulations.deployment import PROGRAM, Deployment, Service
 from tests.end_to_end.deployments import (
     Deploy,
     events,
-    family,
-    frozen,
     in_rounds,
-    kill_all,
     online,
     results,
     set_values,
@@ -32,8 +29,8 @@ from tests.end_to_end.deployments import (
     until,
     until_training,
     work,
-    workers,
 )
+from tests.end_to_end.process_tree import family, frozen, kill_all, workers
 
 pytestmark = pytest.mark.survive
 

@@ -15,7 +15,8 @@ import grpc
 from server.authority import fingerprint
 from server.board import RunStatus
 from server.commands import initialise
-from server.control import ControlService, serve
+from server.control import ControlService
+from server.control_server import serve
 from server.settings import FILE, Coordinator
 from server.store import Store
 from shared.invite import Invite, new_code

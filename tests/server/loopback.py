@@ -130,3 +130,15 @@ def superlink(folder: Path) -> Iterator[SuperLink]:
     finally:
         link.command.stop(grace_s=5.0)
         log.close()
+
+
+def connection(link: SuperLink) -> ssl.SSLSocket:
+    """Connect to the port as somebody outside."""
+    host, port = link.address.split(":")
+    context = ssl.create_default_context(cafile=str(link.settings.ca_pem))
+    return context.wrap_socket(socket.create_connection((host, int(port)), 10), server_hostname=host)
+
+
+def status(wire: ssl.SSLSocket) -> int:
+    """Read an answer's status."""
+    return int(wire.recv(4096).split(b" ", 2)[1])

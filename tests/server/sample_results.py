@@ -17,14 +17,13 @@ from server.results import (
     LocalModel,
     Patients,
     Pooled,
-    ReliabilityFigures,
     Results,
     Round,
-    SegmentationFigures,
     SiteEntry,
     SiteRound,
     Skipped,
 )
+from server.scores import ReliabilityFigures, SegmentationFigures
 from shared.metrics import ScanResult, finish_segmentation, segmentation_sums, worst_and_spread
 from shared.reliability import finish_reliability, reliability_sums
 from shared.study import Priority, Study, Task, Term, Urgent

@@ -205,6 +205,7 @@ def test_status_shows_every_site_and_why_it_was_not_used(
     assert "2/5" in rows[run]
     assert "south" in rows[run]
     assert "1 used, 1 awaited, 1 late" in shown
+    assert in_folder(folder, "status", run, "--json").startswith('{\n "up": true')  # one, for people too
     listed = json.loads(in_folder(folder, "sites", "--json"))
     assert listed["up"] is True
     assert {s["name"]: (s["online"], s["revoked"] > 0) for s in listed["sites"]} == {
@@ -221,13 +222,13 @@ def test_watch_goes_on_until_the_run_is_over(coordinator: Office, study: Path) -
     command = [sys.executable, "-m", "wardround", "coordinator", "status", run, "--watch", "--json"]
     watching = subprocess.Popen([*command, "--dir", str(folder)], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert watching.stdout is not None
-    seen = []
-    for line in watching.stdout:
-        if '"state":' in line:
-            seen.append(line.split('"')[3])
-            following = {"waiting": "running", "running": "failed"}.get(seen[-1])
-            if following:
-                coordinator.store.set_run(run, state=following)
+    seen: list[str] = []
+    for line in watching.stdout:  # each is a whole document
+        (shown,) = json.loads(line)["runs"]
+        seen += [] if shown["state"] in seen else [shown["state"]]  # an unchanged one is sent now and then
+        following = {"waiting": "running", "running": "failed"}.get(shown["state"])
+        if following and coordinator.store.run(run).state == shown["state"]:
+            coordinator.store.set_run(run, state=following)
     assert watching.wait(60) == 0
     watching.stdout.close()
     assert seen == ["waiting", "running", "failed"]
@@ -241,7 +242,7 @@ def test_watch_ends_with_an_error_when_the_coordinator_stops(coordinator: Office
         [*command, "--dir", str(folder)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     assert watching.stdout is not None
-    assert watching.stdout.readline() == "{\n"
+    assert json.loads(watching.stdout.readline())["up"] is True
     coordinator.down()
     _, errors = watching.communicate(timeout=60)
     assert watching.returncode == 5

@@ -45,10 +45,10 @@ class Connecting(FakeGrid):
         return sorted(self._connected(time.monotonic() - self._since))
 
 
-def waited(federation: Federation, *, expected: int = 3, wait_s: float = 20) -> float:
+def waited(federation: Federation, *, expected: int = 3, wait_s: float = 20, grace_s: float = 20) -> float:
     """Seconds that enrolment took."""
     started = time.monotonic()
-    federation.enrol(run="run", expected=expected, wait_s=wait_s, names=NAMES)
+    federation.enrol(run="run", expected=expected, wait_s=wait_s, grace_s=grace_s, names=NAMES)
     return time.monotonic() - started
 
 
@@ -188,3 +188,63 @@ def test_a_silent_site_costs_the_wait_and_no_more() -> None:
     federation = Federation(FakeGrid(sites), STUDY)
     assert 0.3 <= waited(federation, wait_s=0.3) < 5
     assert [(e.site, e.status, e.reason) for e in federation.events] == [("east", "late", "deadline")]
+
+
+def test_enrolled_sites_that_are_not_connected_cost_the_grace_and_no_more(tmp_path: Path) -> None:
+    board = Board(tmp_path / "status.json")
+    grid = Connecting(hospitals("north", "east", "south"), lambda _: {1, 2})
+    federation = Federation(grid, STUDY, board)
+    assert 0.3 <= waited(federation, grace_s=0.3) < 5
+    assert federation.sites == ["east", "north"]
+    assert [(e.site, e.status, e.reason) for e in federation.events] == [("south", "late", "offline")]
+    assert board.status.sites["south"].state == "late"
+
+
+def test_the_grace_does_not_begin_before_somebody_was_asked() -> None:
+    grid = Connecting(hospitals("north", "east", "south"), lambda seconds: {1, 2} if seconds > 0.5 else set())
+    assert 0.9 <= waited(Federation(grid, STUDY), grace_s=0.4) < 5
+
+
+def test_a_site_that_connects_during_the_grace_takes_part() -> None:
+    grid = Connecting(
+        hospitals("north", "east", "south"), lambda seconds: {1, 2, 3} if seconds > 0.3 else {1, 2}
+    )
+    federation = Federation(grid, STUDY)
+    assert 0.3 <= waited(federation, grace_s=10) < 5
+    assert federation.sites == ["east", "north", "south"]
+
+
+def test_a_connected_site_that_owes_its_answer_is_waited_for_after_the_grace() -> None:
+    sites = hospitals("north", "east", "south", east={"enrol": silent})
+    federation = Federation(Connecting(sites, lambda _: {1, 2, 3}), STUDY)
+    assert 0.8 <= waited(federation, wait_s=0.8, grace_s=0.1) < 5
+    assert [(e.site, e.reason) for e in federation.events] == [("east", "deadline")]
+
+
+def test_a_site_that_left_before_it_answered_is_not_waited_for_after_the_grace() -> None:
+    sites = hospitals("north", "east", "south", east={"enrol": silent})
+    grid = Connecting(sites, lambda seconds: {1, 2, 3} if seconds < 0.2 else {1, 3})
+    federation = Federation(grid, STUDY)
+    assert 0.3 <= waited(federation, grace_s=0.3) < 5
+    assert [(e.site, e.status, e.reason) for e in federation.events] == [("east", "late", "offline")]
+
+
+def test_people_who_have_not_approved_yet_have_the_whole_wait() -> None:
+    sites = hospitals("north", "east", "south", "west", east={"enrol": failing("policy.approval")})
+    gone_after_a_while = Connecting(sites, lambda seconds: {1, 2, 3} if seconds < 0.4 else {1, 3})
+    federation = Federation(gone_after_a_while, STUDY)
+    names = {**NAMES, 4: "west"}
+    started = time.monotonic()
+    federation.enrol(run="run", expected=4, wait_s=0.9, grace_s=0.1, names=names)
+    assert time.monotonic() - started >= 0.9
+    assert [(e.site, e.reason) for e in federation.events] == [
+        ("east", "policy.approval"),
+        ("west", "offline"),
+    ]
+
+
+def test_without_a_quorum_the_absent_are_waited_for() -> None:
+    grid = Connecting(hospitals("north", "east", "south"), lambda seconds: {1} if seconds < 0.6 else {1, 2})
+    federation = Federation(grid, STUDY)
+    assert 0.6 <= waited(federation, grace_s=0.1) < 5
+    assert federation.sites == ["east", "north"]

@@ -5,7 +5,8 @@ import pytest
 
 from server.evaluation import Evaluation, judged
 from server.federation import Federation
-from server.results import Judged, SegmentationFigures
+from server.results import Judged
+from server.scores import SegmentationFigures
 from shared.metrics import finish_segmentation, segmentation_sums
 from shared.model import Weights, initial_weights
 from shared.sums import Sums

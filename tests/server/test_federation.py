@@ -4,17 +4,18 @@ import json
 import pickle
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from flwr.app import Array, ArrayRecord, ConfigRecord, Error, RecordDict
+from flwr.app import ConfigRecord, Error, RecordDict
 
 from server.checkpoint import load_newest
 from server.federation import Question
 from server.results import Results
 from shared.errors import NothingTrainedError, QuorumError
 from shared.model import TrainedModel, digest, initial_weights
-from shared.packing import FORMAT, PACKED, pack
+from shared.packing import ARRAYS, ARRAYS_OF, KIND, VERSION, parts_of
 from shared.study import Privacy, Study
 from shared.wire import WIRE_VERSION, Record, Scalar
 from tests.server.fake_sites import (
@@ -36,36 +37,30 @@ from tests.server.fake_sites import (
 EVALUATE: dict[str, Scalar] = {"study_digest": STUDY.digest(), "split": "validation", "final": False}
 
 
-def alone(site: FakeSite, record: Record, fields: ConfigRecord, arrays: ArrayRecord) -> RecordDict:
+def alone(site: FakeSite, record: Record, part: dict[str, Any]) -> RecordDict:
     """The reply to a round's message: validation as usual after the first round, and these for the update."""
     content = RecordDict()
     place = 0 if record.fields["round"] == 1 else 1
     if place:
         good = segmentation(site, Record("evaluate", {**EVALUATE, "round": record.integer("round") - 1}))
-        content["0.fields"] = ConfigRecord({"version": WIRE_VERSION, "kind": good.kind, **good.fields})
-        content["0.arrays"] = ArrayRecord({PACKED: packed(pack(good.arrays))})
-    content[f"{place}.fields"], content[f"{place}.arrays"] = fields, arrays
+        content["0"] = ConfigRecord(parts_of([good])["0"])
+    content[str(place)] = ConfigRecord(part)
     return content
 
 
-def with_array(name: str, payload: Array) -> Act:
+def with_arrays(payload: object, key: str = ARRAYS) -> Act:
     """An update that carries `payload` for its arrays."""
 
     def act(site: FakeSite, record: Record) -> RecordDict:
         good = update(site, record)
-        fields = ConfigRecord({"version": WIRE_VERSION, "kind": "update", **good.fields})
-        return alone(site, record, fields, ArrayRecord({name: payload}))
+        return alone(site, record, {VERSION: WIRE_VERSION, KIND: "update", **good.fields, key: payload})
 
     return act
 
 
 def other_version(site: FakeSite, record: Record) -> RecordDict:
-    fields = ConfigRecord({"version": WIRE_VERSION + 1, "kind": "update", **update(site, record).fields})
-    return alone(site, record, fields, ArrayRecord())
-
-
-def packed(data: bytes) -> Array:
-    return Array("uint8", (len(data),), FORMAT, data)
+    (part,) = parts_of([update(site, record)]).values()
+    return alone(site, record, {**part, VERSION: WIRE_VERSION + 1})
 
 
 WHOLE = ("it says nothing", "Flower lost it", "an empty message", "it was not connected", "too many answers")
@@ -81,11 +76,13 @@ TRAINING_FAULTS: dict[str, tuple[Act, str, str]] = {
     "an empty message": (lambda s, r: RecordDict(), "refused", "count"),
     "too many answers": (lambda s, r: [update(s, r)] * 3, "refused", "count"),
     "another wire version": (other_version, "failed", "wire"),
-    "bytes that are no arrays": (with_array(PACKED, packed(b"junk")), "failed", "wire"),
-    "no bytes": (with_array(PACKED, packed(b"")), "failed", "wire"),
-    "a header longer than its bytes": (with_array(PACKED, packed(b"\xff" * 64)), "failed", "wire"),
-    "another serialisation": (with_array(PACKED, packed(pickle.dumps({"w": 1}))), "failed", "wire"),
-    "an array as Flower writes it": (with_array("w", Array(np.ones(2))), "failed", "wire"),
+    "bytes that are no arrays": (with_arrays(b"junk"), "failed", "wire"),
+    "no bytes": (with_arrays(b""), "failed", "wire"),
+    "a header longer than its bytes": (with_arrays(b"\xff" * 64), "failed", "wire"),
+    "another serialisation": (with_arrays(pickle.dumps({"w": 1})), "failed", "wire"),
+    "a text for arrays": (with_arrays("w"), "failed", "wire"),
+    "no arrays": (with_arrays(1.0, key="loss"), "failed", "wire"),
+    "arrays of a record that is not there": (with_arrays(7, key=ARRAYS_OF), "failed", "wire"),
     "an instruction for an answer": (
         lambda s, r: Record("enrol", {"run": "r", "study": "s"}),
         "failed",

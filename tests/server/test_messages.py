@@ -2,7 +2,7 @@
 
 import time
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import pytest
@@ -11,7 +11,9 @@ from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects
 
 from client.gate import Released
 from client.messages import reply_to
-from server.messages import Reply, _message, exchange
+from server import messages
+from server.arrivals import TOO_LARGE_CODE, UNREADABLE_CODE
+from server.messages import Reply, _content, exchange
 from shared.wire import Record
 from tests.server.fake_sites import FakeGrid, FakeSite, hospitals, silent, update
 
@@ -90,17 +92,29 @@ def test_arrays_that_two_instructions_share_are_sent_once() -> None:
     evaluate = Record(
         "evaluate", {"study_digest": "d", "round": 1, "split": "test", "final": True}, TRAIN.arrays
     )
-    FakeGrid([])  # says who we are, as Flower's messages ask
-    one, both = _message(1, [TRAIN], {}), _message(1, [evaluate, TRAIN], {})
-    assert both.content["0.arrays"] is both.content["1.arrays"]  # and serialised once
-    # One more object: the fields of the second instruction. Flower sends each object of a message once.
-    assert len(get_all_nested_objects(both)) == len(get_all_nested_objects(one)) + 1
+    one, both = _content([TRAIN]), _content([evaluate, TRAIN])
+    size, both_size = (sum(len(o.deflate()) for o in get_all_nested_objects(c).values()) for c in (one, both))
+    assert both_size < size + 1000
+    # Flower moves each object with a request of its own: the content and, for each record, one part.
+    assert (len(get_all_nested_objects(one)), len(get_all_nested_objects(both))) == (2, 3)
+
+
+def test_instructions_for_many_are_written_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[object] = []
+
+    def noted(records: Sequence[Record]) -> RecordDict:
+        written.append(records)
+        return _content(records)
+
+    monkeypatch.setattr(messages, "_content", noted)
+    assert len(asked(FakeGrid(hospitals(*"abcdef")))) == 6
+    assert len(written) == 1
 
 
 def test_one_record_that_cannot_be_read_does_not_spoil_the_others() -> None:
     def half_broken(site: FakeSite, record: Record) -> RecordDict:
         good = reply_to(_incoming(), [Released(update(site, record)), Released(update(site, record))]).content
-        good["0.fields"] = ConfigRecord({"version": 1})
+        good["0"] = ConfigRecord({"version": 1})
         return good
 
     (reply,) = asked(FakeGrid(hospitals("a", a={"train": half_broken})))
@@ -133,6 +147,15 @@ def test_a_node_that_flower_no_longer_knows_is_offline_too() -> None:
 
 
 def _incoming() -> Message:
-    message = _message(1, [TRAIN], {})
+    message = Message(_content([TRAIN]), 1, "query")
     message.metadata.__dict__["_message_id"] = "instruction"
     return message
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"), [(UNREADABLE_CODE, "wire"), (TOO_LARGE_CODE, "too_large"), (2, "flower.2")]
+)
+def test_a_reply_that_is_not_taken_has_its_reason(code: int, reason: str) -> None:
+    grid = FakeGrid(hospitals("a", a={"train": lambda site, record: Error(code)}))
+    (reply,) = asked(grid)
+    assert (reply.records, reply.reason) == ((), reason)

@@ -10,18 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.figures import _apart, learning_curves, models_compared
-from server.report import (
-    Overlay,
-    bound,
-    cards,
-    duration,
-    fraction,
-    rate,
-    size,
-    skipped,
-    verdict,
-    write_report,
-)
+from server.report import Overlay, cards, verdict, write_report
+from server.report_text import bound, duration, fraction, rate, size, skipped
 from server.results import Comparison, Judged, Results, Spread, Worst
 from server.svg import COLOURS
 from shared.errors import DataError

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from server.results import SCHEMA_FILE, ReliabilityFigures, Results, SegmentationFigures, json_schema
+from server.results import SCHEMA_FILE, Results, json_schema
+from server.scores import ReliabilityFigures, SegmentationFigures
 from shared.errors import ConfigError
 from shared.metrics import finish_segmentation, segmentation_shapes
 from shared.reliability import finish_reliability, reliability_sums

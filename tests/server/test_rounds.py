@@ -87,6 +87,7 @@ FAILURE = Record("failure", {"site": "a", "code": "policy.hours", "cases": 0})
         ([], "deadline", [("late", "deadline")] * 2),
         ([], "flower.2", [("failed", "flower.2")] * 2),
         ([], "wire", [("failed", "wire")] * 2),
+        ([], "too_large", [("refused", "too_large")] * 2),
     ],
 )
 def test_each_answer_of_a_reply_is_judged_by_itself(

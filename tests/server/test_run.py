@@ -35,7 +35,7 @@ class Counting(FakeGrid):
         for message in kept:
             if message.metadata.dst_node_id == 1:
                 records = message.content.config_records
-                self.kinds.append([str(records[f"{place}.fields"]["kind"]) for place in range(len(records))])
+                self.kinds.append([str(records[str(place)]["kind"]) for place in range(len(records))])
         return super().push_messages(kept)
 
 

@@ -5,7 +5,7 @@ import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import psutil
 import pytest
@@ -83,17 +83,6 @@ def forks_of(coordinator: Deployment, run: str) -> list[psutil.Process]:
     return [p for p in below if any(file.path == log for file in p.open_files())]
 
 
-def next_document(stream: IO[str]) -> dict[str, Any]:
-    """One JSON object of several lines, as soon as it is whole."""
-    lines = []
-    for line in stream:
-        lines.append(line)
-        if line == "}\n":
-            break
-    found: dict[str, Any] = json.loads("".join(lines))
-    return found
-
-
 def test_a_second_coordinator_in_the_same_folder_is_refused_and_the_first_is_not_disturbed(
     coordinator: Deployment,
 ) -> None:
@@ -131,7 +120,7 @@ def test_a_running_run_is_stopped_and_watched_until_it_is(coordinator: Deploymen
     )
     try:
         assert watch.stdout is not None
-        first = next_document(watch.stdout)
+        first: dict[str, Any] = json.loads(watch.stdout.readline())
         assert (first["up"], first["runs"][0]["state"]) == (True, "running")
         assert first["runs"][0]["sites"][0]["reason"] == "offline"  # it says who is missing
         assert f"{run} is stopping" in typed(coordinator, "stop", run)
@@ -140,7 +129,8 @@ def test_a_running_run_is_stopped_and_watched_until_it_is(coordinator: Deploymen
         watch.kill()
         watch.wait()
     assert watch.returncode == 0
-    assert '"state": "stopped"' in rest
+    later = [json.loads(line) for line in rest.splitlines()]  # one document a line, for programs
+    assert later[-1]["runs"][0]["state"] == "stopped"
     until(lambda: not process.is_running(), "the end of the run's process")
     row = coordinator.run(run)
     assert (row.state, row.reason) == ("stopped", "stopped by the coordinator")

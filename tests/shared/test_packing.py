@@ -1,4 +1,4 @@
-"""Arrays of a record as one blob: what went in comes out, equal in gives equal out, nothing else is read."""
+"""Records as parts of a message: what went in comes out, equal in gives equal out, nothing else is read."""
 
 import pickle
 from contextlib import suppress
@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
+from shared import packing
 from shared.errors import WireError
-from shared.packing import pack, unpack
+from shared.packing import ARRAYS, ARRAYS_OF, VERSION, count, pack, parts_of, record_at, unpack
+from shared.wire import WIRE_VERSION, Record, Scalar
 
 NAMED = st.dictionaries(
     st.text(min_size=1, max_size=20).filter(lambda name: name != "__metadata__"),
@@ -55,3 +57,63 @@ def test_a_damaged_blob_never_raises_anything_else(data: st.DataObject) -> None:
     blob[place] = data.draw(st.integers(0, 255))
     with suppress(WireError):
         unpack(bytes(blob))
+
+
+# A message's records
+
+FIELDS: dict[str, Scalar] = {"run": "run-1", "study_digest": "abc", "round": 3}
+
+
+def train(named: dict[str, np.ndarray]) -> Record:
+    return Record("train", FIELDS, named)
+
+
+@given(st.lists(NAMED, max_size=4), st.integers(1, 200))
+def test_records_come_out_at_their_place_whatever_the_size_of_a_part(
+    sent: list[dict[str, np.ndarray]], part_bytes: int
+) -> None:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(packing, "PART_BYTES", part_bytes)
+        parts = parts_of([train(named) for named in sent])
+    assert all(len(part.get(ARRAYS, b"")) <= part_bytes for part in parts.values())
+    assert count(parts) == len(sent)
+    for place, named in enumerate(sent):
+        found = record_at(parts, place)
+        assert (found.kind, found.fields) == ("train", FIELDS)
+        assert pack(found.arrays) == pack(named)
+
+
+def test_arrays_that_two_records_share_are_written_once() -> None:
+    shared = {"w": np.arange(5.0)}
+    parts = parts_of([train(shared), train({"w": np.zeros(2)}), train(shared)])
+    assert ARRAYS not in parts["2"]
+    for place, first in enumerate([0.0, 0.0, 0.0]):
+        assert record_at(parts, place).arrays["w"][0] == first
+    assert record_at(parts, 2).arrays["w"].shape == (5,)
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ({VERSION: WIRE_VERSION + 1}, "wire version"),
+        ({VERSION: None}, "wire version"),
+        ({"kind": "gossip"}, "unknown record kind"),
+        ({"extra": 1}, "has fields"),
+        ({"round": 3.0}, "train.round is float, expected int"),
+        ({ARRAYS: b"junk"}, "cannot be read"),
+        ({ARRAYS: "text"}, "holds no arrays"),
+        ({ARRAYS_OF: 1}, "holds no arrays"),
+        ({ARRAYS_OF: -1}, "holds no arrays"),
+        ({ARRAYS_OF: "../0"}, "holds no arrays"),
+    ],
+)
+def test_a_part_that_is_no_record_is_refused(change: dict[str, object], fault: str) -> None:
+    parts = parts_of([train({"w": np.ones(3)})])
+    parts["0"] |= change
+    with pytest.raises(WireError, match=fault):
+        record_at(parts, 0)
+
+
+def test_a_part_that_is_missing_is_named() -> None:
+    with pytest.raises(WireError, match=r"must hold a part 1, found \['0'\]"):
+        record_at(parts_of([train({})]), 1)

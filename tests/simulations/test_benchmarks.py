@@ -130,10 +130,18 @@ def test_the_command_prints_json_and_nothing_else(capsys: pytest.CaptureFixture[
     assert all(c["note"] and c["ratio_of_medians"] for c in found["parts"]["payload"])
 
 
-@pytest.mark.slow
-def test_everything_is_measured_flowers_ray_backend_included() -> None:
+@pytest.mark.parametrize(
+    "parts",
+    [
+        pytest.param({"payload", "throughput", "rounds"}, marks=pytest.mark.slow),
+        pytest.param({"deployed", "memory"}, marks=pytest.mark.survive),
+    ],
+    ids=" and ".join,
+)
+def test_everything_is_measured_flowers_ray_backend_and_deployment_included(parts: set[str]) -> None:
+    only = [word for part in parts for word in ("--only", part)]
     done = subprocess.run(
-        [sys.executable, "-m", "simulations.benchmarks", "--quick", "--json"],
+        [sys.executable, "-m", "simulations.benchmarks", "--quick", "--json", *only],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -142,6 +150,6 @@ def test_everything_is_measured_flowers_ray_backend_included() -> None:
     )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    assert set(found["parts"]) == {"payload", "throughput", "rounds"}
+    assert set(found["parts"]) == parts
     ratios = [r for part in found["parts"].values() for c in part for r in c["ratio_of_medians"].values()]
     assert all(math.isfinite(r) and r > 0 for r in ratios)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 
-from simulations.engine import InlineGrid
+from simulations.engine import MOST_WAITING, InlineGrid
 
 App = Callable[[Message, Context], Message]
 
@@ -123,14 +123,14 @@ def test_a_site_that_never_answers_holds_up_nobody(grid_of: Callable[..., Inline
 
 
 def test_after_closing_the_threads_end(grid_of: Callable[..., InlineGrid]) -> None:
-    before = threading.active_count()
+    before = set(threading.enumerate())
     grid = grid_of(echo, 4)
-    assert threading.active_count() == before + 4
+    threads = set(threading.enumerate()) - before
+    assert len(threads) == 4
     grid.close()
-    until = time.monotonic() + 2
-    while threading.active_count() > before and time.monotonic() < until:
-        time.sleep(0.01)
-    assert threading.active_count() == before
+    for thread in threads:
+        thread.join(2)
+    assert not any(thread.is_alive() for thread in threads)
 
 
 def test_sending_and_receiving_waits_for_all_replies_or_for_the_time_given(
@@ -150,3 +150,43 @@ def test_sending_and_receiving_waits_for_all_replies_or_for_the_time_given(
     let_go.set()
     replies = list(grid.send_and_receive([Message(content, n, "train") for n in (1, 2)]))
     assert sorted(r.metadata.src_node_id for r in replies) == [1, 2]
+
+
+def test_however_many_sites_there_are_few_replies_wait(grid_of: Callable[..., InlineGrid]) -> None:
+    lock, answered = threading.Lock(), []
+
+    def app(message: Message, context: Context) -> Message:
+        with lock:
+            answered.append(context.node_id)
+        return echo(message, context)
+
+    grid = grid_of(app, 40, 2)
+    ids = send(grid, *range(1, 41))
+    until = time.monotonic() + 5
+    while len(answered) < MOST_WAITING + 2 and time.monotonic() < until:
+        time.sleep(0.01)
+    time.sleep(0.3)  # time enough for the others, if anything let them
+    assert len(answered) == MOST_WAITING + 2
+    assert len(grid._replies) == MOST_WAITING
+    assert len(wait_for(grid, ids, 40)) == 40
+
+
+def test_replies_that_nobody_waits_for_are_dropped_and_hold_up_nobody(
+    grid_of: Callable[..., InlineGrid],
+) -> None:
+    answered: list[int] = []
+
+    def app(message: Message, context: Context) -> Message:
+        answered.append(context.node_id)
+        return echo(message, context)
+
+    grid = grid_of(app, 20, 2)
+    late = send(grid, *range(1, 21))
+    (awaited,) = send(grid, 7, number=1)
+    (reply,) = wait_for(grid, [awaited], 1)
+    assert reply.metadata.reply_to_message_id == awaited
+    until = time.monotonic() + 5
+    while len(answered) < 21 and time.monotonic() < until:
+        grid.pull_messages(["another"])
+    grid.pull_messages(["another"])
+    assert list(grid.pull_messages(late)) == []

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from flwr.app import Context, Message, RecordDict
+from flwr.app import ConfigRecord, Context, Message, RecordDict
 
 from client.gate import Released
 from client.messages import instruction_of, instructions_in, reply_to
-from shared.packing import PACKED, unpack
+from shared.packing import parts_of, record_at
 from shared.wire import Record
 from simulations.engine import InlineGrid
 from simulations.faults import FaultyClientApp
@@ -46,17 +46,18 @@ def ask(
         "train": {"run": "r", "study_digest": "d", "round": round_number},
         "finish": {"study_digest": "d", "calibration": ""},
     }
-    from server.messages import _message  # noqa: PLC0415
-
     # training is never alone after the first round
     before = Record("finish", fields["finish"])
-    message = _message(1, [before, Record(kind, fields[kind])], {})
+    content = RecordDict()
+    for name, part in parts_of([before, Record(kind, fields[kind])]).items():
+        content[name] = ConfigRecord(part)
+    message = Message(content, 1, "query")
     app = FaultyClientApp(Echo(), {"north": fault})  # type: ignore[arg-type]
     return app(message, Context(1, 1, {"site": str(path)}, RecordDict(), {}))
 
 
 def weights(reply: Message) -> np.ndarray:
-    return unpack(reply.content.array_records["1.arrays"][PACKED].data)["w"]
+    return record_at(reply.content.config_records, 1).arrays["w"]
 
 
 def test_nan_replaces_every_weight_and_keeps_shape_and_type(tmp_path: Path) -> None:
@@ -72,7 +73,7 @@ def test_a_fault_strikes_only_its_site_its_rounds_and_training(tmp_path: Path) -
     assert struck == {1: False, 2: True, 3: False, 4: True, 5: False}
     assert not np.isnan(weights(ask(tmp_path, fault, site="south"))).any()
     finished = ask(tmp_path, fault, kind="finish")
-    assert finished.content.config_records["1.fields"]["kind"] == "finished"
+    assert finished.content.config_records["1"]["kind"] == "finished"
 
 
 @pytest.mark.parametrize(("round_number", "held_back"), [(1, False), (2, True)])

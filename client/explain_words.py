@@ -1,0 +1,82 @@
+"""What a page of `wardround site explain` says of every site, study and policy."""
+
+from client.greeting import GREETING_EVERY_S
+
+PLAIN = {
+    "enrolment": (
+        "the agreement to take part",
+        (
+            "how many patients are used for training, for validation and for testing; how many cases were "
+            "skipped, counted by reason; whether patients or single scans were counted; the software's "
+            "version"
+        ),
+    ),
+    "update": (
+        "the change of the model's weights after training here",
+        (
+            "one number for each weight of the network: how far training on all training patients together "
+            "moved it; the mean training loss; how many patients took part"
+        ),
+    ),
+    "segmentation": (
+        "how well the model outlines findings here",
+        (
+            "sums over all patients scored: overlap, voxels and findings counted right and wrong, and a "
+            "histogram of finding probabilities"
+        ),
+    ),
+    "derivatives": (
+        "this site's part in fitting the reading order",
+        (
+            "the gradient and the curvature of a logistic fit, summed over all validation patients whose "
+            "outcome is known, and how many they are"
+        ),
+    ),
+    "reliability_bins": (
+        "how far the probabilities can be believed",
+        (
+            "for each range of probability: how many test patients fall into it, the sum of their "
+            "probabilities and how many of them were urgent"
+        ),
+    ),
+    "finished": (
+        "the end of the run",
+        (
+            "how many scans the worklist lists, and whether the seismometer report was written. Worklist and "
+            "report themselves stay here"
+        ),
+    ),
+    "failure": (
+        "word that something could not be done",
+        (
+            "a code such as policy.minimum_patients or data, and 1 if it was about one case. Never a text, a "
+            "path or a case"
+        ),
+    ),
+}
+"""For each kind that can leave: what it is, and what it holds."""
+
+NEVER = (
+    "scans, parts of scans, masks and outlines",
+    "names of files and folders, cases and series",
+    "names, numbers and any other identifiers of patients, and their histories and outcomes one by one",
+    "the worklist, the predictions, the overlays and the seismometer report",
+    "texts of errors and logs",
+    "the audit log, the privacy ledger and the node's private key",
+)
+CONTROL_SAYS = (
+    f"At enrolment, at its start, at its end and every {GREETING_EVERY_S / 60:g} minutes in between, the "
+    "node tells the coordinator's control service the site's name, its public key, the software's version, "
+    "the node's clock, and how many lines the audit log has with the seal (SHA-256) of the last. No patient "
+    "data. Flower's own connection carries the same key, sizes and times, and the node's network address is "
+    "seen by whoever receives it."
+)
+COMES_IN = (
+    "The study (settings, never code), instructions, the model's weights and the coefficients of the reading "
+    "order. The node connects outwards only, and runs nothing but the version installed here."
+)
+PLANNED = (
+    "These are the numbers that the study plans. A coordinator can ask again, after an interruption or "
+    "without one; every answer passes the same gate and is counted in the audit log. policy.budget.updates "
+    "bounds the weight changes."
+)

@@ -1,0 +1,65 @@
+"""The figures of one model on one set of scans, as frozen objects: each key of what `shared` computes."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from shared.config import Config
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0)]
+Interval = tuple[Fraction, Fraction]
+
+
+class SegmentationFigures(Config):
+    """What one model scores on one set of scans: `shared.metrics.finish_segmentation`, key for key."""
+
+    scans: Count
+    dice: Fraction | None = Field(description="mean over classes of the mean over scans; both empty counts 1")
+    dice_by_class: dict[str, Fraction | None]
+    dice_variance_by_class: dict[str, Annotated[float, Field(ge=0)] | None] = Field(
+        description="population variance over scans"
+    )
+    dice_on_positive: Fraction | None = Field(description="as dice, over scans that hold the class")
+    dice_on_positive_by_class: dict[str, Fraction | None]
+    voxel_dice_by_class: dict[str, Fraction | None] = Field(description="all scans laid side by side")
+    sensitivity: Fraction | None = Field(description="scans with a finding that are called positive")
+    specificity: Fraction | None = Field(description="scans without a finding that are called negative")
+    sensitivity_interval: Interval | None = Field(description="95 % Wilson interval")
+    specificity_interval: Interval | None = Field(description="95 % Wilson interval")
+    auroc: Fraction | None
+    auroc_bound: Fraction | None = Field(description="largest error that binning the scores can cause")
+    prevalence: Fraction | None = Field(description="share of scans with a finding")
+
+    @property
+    def positives(self) -> int:
+        """Scans with a finding."""
+        return round(self.scans * (self.prevalence or 0))
+
+    @property
+    def negatives(self) -> int:
+        """Scans without a finding."""
+        return self.scans - self.positives
+
+
+class ReliabilityBin(Config):
+    """One equal-width probability bin; an empty one has no means."""
+
+    lower: Fraction
+    upper: Fraction
+    n: Count
+    mean_probability: Fraction | None
+    observed: Fraction | None = Field(description="share of these patients that were urgent")
+
+
+class ReliabilityFigures(Config):
+    """How far probabilities can be taken at their word: `shared.reliability.finish_reliability`."""
+
+    n: Count
+    ece: Fraction | None = Field(description="expected calibration error")
+    mce: Fraction | None = Field(description="largest calibration error of a bin")
+    brier: Fraction | None
+    log_loss: Annotated[float, Field(ge=0)] | None
+    prevalence: Fraction | None
+    mean_probability: Fraction | None
+    bins: tuple[ReliabilityBin, ...]

@@ -1,0 +1,29 @@
+"""Which scans judge the model."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from shared.config import Config
+from shared.study.fields import Fraction
+
+
+class Evaluation(Config):
+    """Which scans judge the model, and how finely scores are binned."""
+
+    validation_fraction: Fraction = 0.2
+    test_fraction: Fraction = 0.2
+    split_salt: str = Field(default="wardround", description="change it to draw another split")
+    inference: Literal["whole", "sliding"] = "whole"
+    overlap: Annotated[float, Field(ge=0, lt=1)] = Field(default=0.25, description="sliding windows")
+    threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    score_bins: int = Field(default=100, ge=2, description="histogram bins for AUROC")
+    round_cases: int | None = Field(
+        default=None, ge=1, description="validation cases scored after each round; None is all of them"
+    )
+
+    @model_validator(mode="after")
+    def _room_to_train(self) -> Self:
+        if self.validation_fraction + self.test_fraction >= 1:
+            raise ValueError("validation_fraction + test_fraction must leave something to train on")
+        return self

@@ -1,0 +1,61 @@
+"""The Study, whole: read from YAML, and its parts checked against each other."""
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from shared.config import Config, read_yaml
+from shared.study.fields import Name
+from shared.study.judging import Evaluation
+from shared.study.learning import Model, Privacy, Strategy, Training
+from shared.study.priority import Priority
+from shared.study.scans import Preprocessing, Task
+
+
+class Study(Config):
+    """One federated run, in full. A site that trains under it has read all of this and nothing else."""
+
+    name: Name
+    seed: int = Field(default=0, ge=0)
+    start: Literal["random", "phantoms"] = Field(
+        default="random", description="phantoms: pre-train on public synthetic volumes first"
+    )
+    task: Task
+    preprocessing: Preprocessing = Preprocessing()
+    model: Model = Model()
+    training: Training = Training()
+    strategy: Strategy = Strategy()
+    privacy: Privacy | None = None
+    evaluation: Evaluation = Evaluation()
+    priority: Priority | None = None
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read a study's YAML file, or the study inside a scenario's."""
+        values = read_yaml(path)
+        inside = isinstance(values, dict) and isinstance(values.get("study"), dict)
+        return cls.parse(values["study"] if inside else values, str(path))
+
+    @model_validator(mode="after")
+    def _sizes_fit(self) -> Self:
+        stride = self.model.stride
+        sizes = [("training.window", self.training.window)]
+        if self.preprocessing.shape is not None:
+            sizes.append(("preprocessing.shape", self.preprocessing.shape))
+        for key, size in sizes:
+            checked = size[: self.model.dimensions]
+            if any(side % stride for side in checked):
+                raise ValueError(
+                    f"{key} {list(size)} must be multiples of {stride} ({len(self.model.channels)} levels)"
+                )
+        if self.model.dimensions == 2 and self.training.window[2] != 1:
+            raise ValueError(
+                "a 2-D model trains on single slices: training.window must end in 1, "
+                f"found {self.training.window[2]}"
+            )
+        if self.preprocessing.shape is not None and any(
+            w > s for w, s in zip(self.training.window, self.preprocessing.shape, strict=True)
+        ):
+            raise ValueError("training.window must fit into preprocessing.shape")
+        return self
