@@ -9,7 +9,7 @@ from client.approvals import Approvals
 from client.audit import Audit
 from client.control import Control
 from client.control_answers import RunStudy
-from client.enrolment import Enrolment
+from client.membership import Enrolment
 from client.site import Site
 from shared.errors import ConfigError, FederationError
 from shared.study import Study

@@ -162,7 +162,7 @@ def _say(text: str) -> None:
 
 def _surroundings() -> "Surroundings":
     from client.control import reach
-    from client.enrolment import Enrolment
+    from client.membership import Enrolment
     from client.preflight import Surroundings
     from shared.bundle import bundle_digest
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import grpc
 from cryptography import x509
@@ -19,13 +19,11 @@ from cryptography.hazmat.primitives import hashes
 
 from client.control_answers import CURES, Admitted, Greeting, Reached, RunStudy
 from client.gate import Released
+from client.membership import Enrolment
 from shared.control import control_pb2 as pb
 from shared.control.control_pb2_grpc import ControlStub
 from shared.errors import EnrolmentError, FederationError
 from shared.signing import Signed, prove, read_key
-
-if TYPE_CHECKING:
-    from client.enrolment import Enrolment
 
 TIMEOUT_S = 20.0
 CA_PATH = "/wardround/ca.pem"
@@ -35,7 +33,7 @@ LONGEST_CA_BYTES = 65_536
 class Control:
     """Signed calls to the coordinator; every failure is a FederationError that says what to do."""
 
-    def __init__(self, enrolment: "Enrolment") -> None:
+    def __init__(self, enrolment: Enrolment) -> None:
         self._enrolment = enrolment
         self._key = read_key(enrolment.private_key)
         self._channel, self._stub = _channel(enrolment.control, enrolment.ca_pem.read_bytes())
@@ -103,7 +101,7 @@ class Control:
             yield
 
 
-def reach(enrolment: "Enrolment") -> Reached:
+def reach(enrolment: Enrolment) -> Reached:
     """Look at the coordinator; raise FederationError when it cannot be reached or turns this site away."""
     with Control(enrolment) as control:
         return control.reach()

@@ -1,107 +1,24 @@
 """Becoming a member of a federation: one invite, one key pair made here, one pinned authority.
 
-``work/node/`` holds node.key (never leaves), ca.pem and enrolment.json. While an enrolment is under way
-they lie in ``work/node/pending/``: interrupted at any moment, the same command goes on with the same key,
-and a coordinator that has seen this key and this invite before gives the same answer.
+Interrupted at any moment, the same command goes on with the same key, and a coordinator that has seen this
+key and this invite before gives the same answer.
 """
 
 import json
-import shutil
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Self
-
-from pydantic import AwareDatetime
 
 from client.audit import Audit
 from client.control import fetch_authority, redeem
 from client.gate import Gate
+from client.membership import CA, KEY, STATE, Enrolment, Membership, node_folder
 from client.site import Site
 from shared import __version__
-from shared.config import Config
 from shared.errors import ConfigError, EnrolmentError
 from shared.files import write_atomically
-from shared.invite import Address, Invite, Sha256
+from shared.invite import Invite
 from shared.signing import new_key, public_bytes, read_key
-from shared.study import Name
 from shared.wire import Record
-
-KEY, CA, STATE = "node.key", "ca.pem", "enrolment.json"
-
-
-class Membership(Config):
-    """What enrolment.json holds; `node_id` is 0 where Flower did not know the node yet."""
-
-    site: Name
-    control: Address
-    fleet: Address
-    ca_sha256: Sha256
-    node_id: int
-    enrolled: AwareDatetime
-
-
-@dataclass(frozen=True)
-class Enrolment:
-    """A site's membership and where its key and its authority lie."""
-
-    membership: Membership
-    folder: Path
-
-    @classmethod
-    def load(cls, site: Site) -> Self | None:
-        """Read the membership of `site`; None when it has none."""
-        folder = node_folder(site)
-        _settle(folder)
-        path = folder / STATE
-        if not path.exists():
-            return None
-        try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"{path} cannot be read: {error}. Enrol this site again.") from error
-        found = Membership.parse(values, str(path))
-        if found.site != site.name:
-            raise ConfigError(
-                f"{path} is the enrolment of {found.site}, but this site is named {site.name}. Give each "
-                "site a work folder of its own, or write the old name into the site's file."
-            )
-        return cls(found, folder)
-
-    @property
-    def site(self) -> str:
-        """Name of the site."""
-        return self.membership.site
-
-    @property
-    def control(self) -> str:
-        """host:port of the control service."""
-        return self.membership.control
-
-    @property
-    def fleet(self) -> str:
-        """host:port of Flower's SuperLink."""
-        return self.membership.fleet
-
-    @property
-    def node_id(self) -> int:
-        """Flower's number of this node; 0 if it had none yet when the site enrolled."""
-        return self.membership.node_id
-
-    @property
-    def private_key(self) -> Path:
-        """Key file of this node, in OpenSSH format."""
-        return self.folder / KEY
-
-    @property
-    def ca_pem(self) -> Path:
-        """Certificate of the only authority to trust."""
-        return self.folder / CA
-
-
-def node_folder(site: Site) -> Path:
-    """Folder of the node's key and membership."""
-    return site.work / "node"
 
 
 def enrol(site: Site, invite: str, *, replace: bool = False) -> Enrolment:
@@ -150,17 +67,6 @@ def enrol(site: Site, invite: str, *, replace: bool = False) -> Enrolment:
     if loaded is None:
         raise ConfigError(f"{node_folder(site)} was emptied meanwhile. Enrol again.")
     return loaded
-
-
-def _settle(folder: Path) -> None:
-    """Put a completed enrolment in place; enrolment.json is written last there and moved last here."""
-    pending = folder / "pending"
-    if not (pending / STATE).exists():
-        return
-    for name in (KEY, CA, STATE):
-        if (pending / name).exists():
-            (pending / name).replace(folder / name)
-    shutil.rmtree(pending, ignore_errors=True)
 
 
 def _private(folder: Path) -> Path:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from client.audit import Audit
 from client.control import Control
-from client.enrolment import Enrolment
 from client.gate import Gate
+from client.membership import Enrolment
 from client.site import Site
 from shared import __version__
 from shared.errors import FederationError

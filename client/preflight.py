@@ -19,7 +19,7 @@ CERTIFICATE_WARNING_DAYS = 14
 
 
 class Membership(Protocol):
-    """What is read of client.enrolment.Enrolment."""
+    """What is read of client.membership.Enrolment."""
 
     @property
     def control(self) -> str:

@@ -17,8 +17,8 @@ from types import FrameType
 from client.answering import Answering
 from client.audit import Audit
 from client.bell import Bell
-from client.enrolment import Enrolment
 from client.greeting import Greeter
+from client.membership import Enrolment
 from client.runtime import Runtime
 from client.site import Site
 from client.site_log import site_log

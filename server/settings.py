@@ -63,7 +63,7 @@ enrol_wait_minutes: 60
 
 # Seconds that a run waits for sites that are not connected, once those that are connected have all answered
 # and are enough for the study's quorum. Approvals are waited for as above.
-grace_seconds: 30
+grace_seconds: 120
 
 # Days for which logs are kept.
 log_days: 14
@@ -84,7 +84,7 @@ class Coordinator(Config):
     certificate_days: Annotated[int, Field(ge=1, le=825)] = 397
     max_message_mb: Annotated[int, Field(ge=1, le=2047)] = 512
     enrol_wait_minutes: Annotated[float, Field(ge=0)] = 60
-    grace_seconds: Annotated[float, Field(ge=0)] = 30
+    grace_seconds: Annotated[float, Field(ge=0)] = 120
     log_days: Annotated[int, Field(ge=1)] = 14
 
     _folder: Path = PrivateAttr(default=Path())

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from client.enrolment import Enrolment
+from client.membership import Enrolment
 from client.site import Site
 from server.board import RunStatus
 from server.progress import Listener

@@ -29,7 +29,8 @@ from flwr.supercore.task_identity import TaskIdentity
 from flwr.supernode.fleet_http_connection import http_request_response
 
 from client.app import app
-from client.enrolment import Enrolment, enrol
+from client.enrolment import enrol
+from client.membership import Enrolment
 from client.site import Site
 from shared.errors import FederationError
 from shared.signing import read_key

@@ -19,8 +19,9 @@ import server.control
 from client.audit import Audit
 from client.cli import app
 from client.control import Control, certificate_days_left, reach
-from client.enrolment import Enrolment, enrol
+from client.enrolment import enrol
 from client.gate import Gate, Released
+from client.membership import Enrolment
 from client.site import Site
 from server.authority import create_authority, renew
 from server.board import RunStatus, SiteStatus

@@ -30,6 +30,8 @@ POLL_S = 0.05
 OVER = ("finished", "failed", "stopped")
 FAST = {"poll_s": 0.1}
 """What a site asks in a test: often, so that a round takes as long as its training."""
+IMPATIENT = {"grace_seconds": 30}
+"""A coordinator in a test waits that long for sites that are away."""
 
 T = TypeVar("T")
 
@@ -104,8 +106,8 @@ def deploy(phantoms: Mapping[str, Path], tmp_path_factory: pytest.TempPathFactor
             }
             deployment = Deployment(folder, files, program=program)
             deployment.init()
-            if coordinator:
-                set_values(deployment.coordinator_folder / "coordinator.yaml", **coordinator)
+            values = {**IMPATIENT, **(coordinator or {})}
+            set_values(deployment.coordinator_folder / "coordinator.yaml", **values)
             stack.push(deployment)
             return deployment.__enter__() if start else deployment
 
