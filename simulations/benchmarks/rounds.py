@@ -100,7 +100,7 @@ def trivial_study(size: Size) -> Study:
         preprocessing={"shape": [16, 16, 16]},
         model={"channels": list(size.channels)},
         training={"rounds": size.rounds, "local_epochs": 1, "window": [16, 16, 16]},
-        strategy={"quorum": size.sites},
+        strategy={"quorum": size.sites, "deadline_s": 3600},
         evaluation={"validation_fraction": 0.2, "test_fraction": 0.2},
     )
 
