@@ -50,6 +50,7 @@ ATTACKS: Mapping[str, Callable[[Fields, Arrays], tuple[Fields, Arrays]] | None] 
     "a negative number of patients": lambda fields, arrays: ({**fields, "patients": -50}, arrays),
     "one answer more than was asked": None,
     "bytes that are no arrays": None,
+    "many parts that are too much together": None,
     "more bytes than a message may have": lambda fields, arrays: (
         fields,
         changed(arrays, lambda _: np.ones(MEGABYTE, dtype=np.float32)),
@@ -88,6 +89,9 @@ def attacked(content: RecordDict, place: int, attack: str, folder: Path) -> Reco
         write(content, place, old, kept)
     elif attack == "one answer more than was asked":
         write(content, place + 1, fields, arrays)
+    elif attack == "many parts that are too much together":
+        for number in range(1, 5):
+            content[f"{place}.{number}"] = ConfigRecord({ARRAYS: bytes([number]) * (MEGABYTE // 2)})
     else:
         content[str(place)] = ConfigRecord({**fields, ARRAYS: b"\x00\xff\x00\xff"})
     stale.write_text(json.dumps({**fields, "arrays": {n: a.ravel().tolist() for n, a in arrays.items()}}))

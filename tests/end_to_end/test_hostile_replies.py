@@ -26,6 +26,7 @@ FATES = {
     "a negative number of patients": "refused: patients",
     "one answer more than was asked": "refused: count",
     "bytes that are no arrays": "failed: wire",
+    "many parts that are too much together": "refused: too_large",
     "more bytes than a message may have": "late: deadline",
 }
 DEADLINE_S = 15  # what the last attack takes
