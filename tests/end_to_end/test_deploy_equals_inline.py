@@ -110,6 +110,7 @@ def test_two_runs_at_once_end_as_each_alone(
 
 @pytest.mark.survive
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_the_quickstart_study_deployed_gives_the_weights_of_inline(tmp_path: Path) -> None:
     scenario = Scenario.read(ROOT / "simulations" / "quickstart.yaml")
     files, _ = set_up(scenario, tmp_path, None, lambda *_: None)
