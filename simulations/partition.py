@@ -5,10 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from client.data import layouts
+from client.data import formats, layouts
 from client.data.layouts.base import Listed, Skipped
 from client.data.patients import PatientTable
-from client.data.volumes import read_volume
 from shared.errors import CaseError, DataError
 from shared.randomness import generator
 from simulations.scenario import Folder
@@ -69,7 +68,7 @@ def _property(item: Listed, by: str) -> float:
     if path is None:
         return 0.0  # dealt out all the same: the site skips it by name
     try:
-        array = read_volume(path).array
+        array = formats.read(path).array
     except CaseError:
         return 0.0
     return float(np.percentile(array, 99)) if by == "intensity" else float(np.count_nonzero(array))

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from client.data import formats
 from client.data.check import check_pair
 from client.data.layouts.base import Listed
 from client.data.preprocess import preprocess
-from client.data.volumes import read_volume
 from shared.errors import CaseError, DataError
 from shared.files import write_atomically
 from shared.npy import map_file
@@ -34,7 +34,7 @@ def entry_of(item: Listed, study: Study, folder: Path) -> dict[str, Any]:
     key = _key(item.image, item.label, study)
     if (known := _known(folder, key)) is not None:
         return known
-    image, label = read_volume(item.image), read_volume(item.label)
+    image, label = formats.read(item.image), formats.read(item.label)
     indices = check_pair(image, label, study.task, case=item.case)
     prepared = preprocess(image, indices, study.preprocessing, study.task, study.model)
     for kind, array in (("image", prepared.image), ("label", prepared.label)):

@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
+from client.data import formats
 from client.data.check import check_pair
 from client.data.preprocess import Prepared, foreground, preprocess
-from client.data.volumes import Volume, read_volume
+from client.data.volumes import Volume
 from shared.errors import CaseError
 from shared.study import Intensity, Model, Preprocessing, Task
 from tests.client.data.scans import affine_of, picture, write_scan
@@ -40,8 +41,8 @@ def test_every_orientation_gives_the_identical_result(tmp_path: Path) -> None:
     image, label = picture(3)
     results = []
     for axes in ("RAS", "LPS", "ASR"):
-        scan = read_volume(write_scan(tmp_path / f"{axes}.nii.gz", image, affine_of(1, 1.5, 2), axes=axes))
-        mask = read_volume(
+        scan = formats.read(write_scan(tmp_path / f"{axes}.nii.gz", image, affine_of(1, 1.5, 2), axes=axes))
+        mask = formats.read(
             write_scan(tmp_path / f"{axes}-label.nii.gz", label, affine_of(1, 1.5, 2), axes=axes)
         )
         indices = check_pair(scan, mask, TASK, case=axes)

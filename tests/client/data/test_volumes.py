@@ -1,180 +1,17 @@
-import gzip
-import os
-import struct
-import tracemalloc
 from pathlib import Path
-from typing import Any
 
-import nibabel as nib
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from client.data.volumes import MAX_TAIL, Volume, read_volume, spacing_mm, to_ras
-from shared.errors import CaseError
+from client.data import formats
+from client.data.volumes import Volume, spacing_mm, to_ras
 from tests.client.data.scans import affine_of, picture, write_scan
-
-
-def reason(path: Path) -> str:
-    with pytest.raises(CaseError) as caught:
-        read_volume(path)
-    assert str(path) in str(caught.value)
-    return caught.value.reason
-
-
-def patched(path: Path, offset: int, form: str, *values: Any) -> Path:
-    """The uncompressed file at `path` with header fields overwritten."""
-    content = bytearray(path.read_bytes())
-    struct.pack_into(form, content, offset, *values)
-    path.write_bytes(content)
-    return path
-
-
-@pytest.fixture
-def plain(tmp_path: Path) -> Path:
-    return write_scan(tmp_path / "x.nii", picture(0)[0])
-
-
-@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16, np.int32, np.float32, np.float64, ">i2"])
-@pytest.mark.parametrize("name", ["x.nii", "x.nii.gz"])
-def test_reads_what_nibabel_reads(tmp_path: Path, dtype: Any, name: str) -> None:
-    path = write_scan(tmp_path / name, picture(0)[0].astype(dtype), affine_of(1, 2, 3), axes="LPI")
-    oracle = nib.load(path)
-    volume = read_volume(path)
-    assert volume.array.dtype == np.float32
-    np.testing.assert_array_equal(volume.array, oracle.get_fdata())
-    np.testing.assert_array_equal(volume.affine, oracle.affine)
-
-
-def test_scaling_nifti_2_and_big_endian_are_read_as_nibabel_reads_them(tmp_path: Path) -> None:
-    image = picture(1)[0]
-    scaled = nib.Nifti1Image(image, affine_of(1, 1, 1), dtype=np.int16)  # nibabel chooses a slope
-    second = nib.Nifti2Image(image, affine_of(1, 1, 1))
-    swapped = nib.Nifti1Image(image, affine_of(1, 1, 1), nib.Nifti1Header(endianness=">"))
-    for number, stored in enumerate((scaled, second, swapped)):
-        path = tmp_path / f"{number}.nii.gz"
-        nib.save(stored, path)
-        np.testing.assert_allclose(read_volume(path).array, nib.load(path).get_fdata(), rtol=1e-6)
-
-
-def test_a_slope_of_zero_means_unscaled(plain: Path) -> None:
-    patched(plain, 112, "<2f", 0.0, 7.0)
-    np.testing.assert_array_equal(read_volume(plain).array, picture(0)[0])
-
-
-def test_trailing_axes_of_one_are_dropped_and_others_refused(tmp_path: Path) -> None:
-    image = picture(0)[0]
-    for name, array in (("four.nii", image[..., None]), ("five.nii", image[..., None, None])):
-        nib.save(nib.Nifti1Image(array, affine_of(1, 1, 1)), tmp_path / name)
-        np.testing.assert_array_equal(read_volume(tmp_path / name).array, image)
-    for name, array in (("time.nii", np.stack([image] * 2, -1)), ("flat.nii", image[..., 0])):
-        nib.save(nib.Nifti1Image(array, affine_of(1, 1, 1)), tmp_path / name)
-        assert reason(tmp_path / name) == "not_3d"
-
-
-def test_377_bytes_that_declare_18_gigabytes_are_refused(plain: Path) -> None:
-    patched(plain, 40, "<4h", 3, 1600, 1600, 1800)  # 4.6e9 float32 voxels
-    plain.write_bytes(plain.read_bytes()[:377])
-    assert reason(plain) == "too_large"
-    patched(plain, 40, "<4h", 3, 600, 600, 700)  # within the limit of voxels, beyond the file
-    assert reason(plain) == "unreadable"
-    packed = plain.with_suffix(".nii.gz")
-    packed.write_bytes(gzip.compress(plain.read_bytes()))
-    tracemalloc.start()
-    try:
-        assert [reason(path) for path in (plain, packed)] == ["unreadable"] * 2
-        assert tracemalloc.get_traced_memory()[1] < 2**24  # bytes: nothing was set aside for the claim
-    finally:
-        tracemalloc.stop()
-
-
-def test_gzip_that_expands_far_beyond_its_header_is_refused(plain: Path) -> None:
-    bomb = plain.with_suffix(".nii.gz")
-    bomb.write_bytes(gzip.compress(plain.read_bytes() + bytes(64 * MAX_TAIL)))
-    assert reason(bomb) == "too_large"
-    padded = plain.with_name("padded.nii.gz")
-    padded.write_bytes(gzip.compress(plain.read_bytes() + bytes(512)))
-    np.testing.assert_array_equal(read_volume(padded).array, read_volume(plain).array)
-
-
-def test_truncated_or_damaged_files_are_unreadable(plain: Path, tmp_path: Path) -> None:
-    content = plain.read_bytes()
-    damaged = bytearray(gzip.compress(content))
-    damaged[len(damaged) // 2] ^= 255
-    for number, data in enumerate(
-        (
-            b"",
-            b"\x1f",
-            content[:100],
-            content[:-1],
-            gzip.compress(content)[:-20],
-            bytes(damaged),
-            b"PK\3\4" + content,
-        )
-    ):
-        path = tmp_path / f"broken{number}.nii.gz"
-        path.write_bytes(data)
-        assert reason(path) == "unreadable"
-
-
-def test_a_folder_a_pipe_a_missing_file_and_a_pair_header_are_unreadable(plain: Path, tmp_path: Path) -> None:
-    (tmp_path / "folder.nii.gz").mkdir()
-    assert reason(tmp_path / "folder.nii.gz") == "unreadable"
-    assert reason(tmp_path / "nowhere.nii.gz") == "unreadable"
-    os.mkfifo(tmp_path / "pipe.nii.gz")  # opened, it would wait for a writer for ever
-    assert reason(tmp_path / "pipe.nii.gz") == "unreadable"
-    assert reason(patched(plain, 344, "4s", b"ni1\0")) == "unreadable"
-
-
-@pytest.mark.parametrize(
-    ("offset", "form", "values", "expected"),
-    [
-        (40, "<2h", (-1, 9), "unreadable"),
-        (40, "<4h", (3, 9, 0, 11), "unreadable"),
-        (40, "<h", (9,), "unreadable"),
-        (70, "<h", (32,), "unsupported_type"),  # complex64
-        (70, "<h", (128,), "unsupported_type"),  # RGB
-        (70, "<h", (999,), "unsupported_type"),
-        (108, "<f", (0.0,), "unreadable"),
-        (108, "<f", (1e30,), "unreadable"),
-        (108, "<f", (float("nan"),), "unreadable"),
-        (112, "<f", (float("nan"),), "not_finite"),
-        (112, "<2f", (2.0, float("inf")), "not_finite"),
-        (123, "B", (3,), "bad_affine"),  # micrometres
-        (280, "<f", (float("nan"),), "bad_affine"),
-        (280, "<12f", (0.0,) * 12, "bad_affine"),
-        (280, "<12f", (1, 1, 1, 0, 1, 1, 1, 0, 1, 1, 1, 0), "bad_affine"),  # flat
-    ],
-)
-def test_bad_header_fields_are_named(
-    plain: Path, offset: int, form: str, values: tuple[Any, ...], expected: str
-) -> None:
-    assert reason(patched(plain, offset, form, *values)) == expected
-
-
-@settings(deadline=None, max_examples=150)
-@given(st.data())
-def test_no_byte_of_a_header_can_do_more_than_a_case_error(
-    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
-) -> None:
-    path = write_scan(tmp_path_factory.getbasetemp() / "fuzzed.nii", picture(0)[0])
-    content = bytearray(path.read_bytes())
-    for _ in range(data.draw(st.integers(1, 4))):
-        content[data.draw(st.integers(0, 351))] = data.draw(st.integers(0, 255))
-    path.write_bytes(content)
-    try:
-        volume = read_volume(path, max_voxels=10_000)
-    except CaseError:
-        return
-    assert volume.array.ndim == 3
-    assert np.isfinite(volume.affine).all()
 
 
 @pytest.mark.parametrize("axes", ["RAS", "LPS", "PIR", "SAL", "ILP"])
 def test_every_orientation_of_a_scan_becomes_the_same_ras_volume(tmp_path: Path, axes: str) -> None:
     image = picture(2)[0]
-    volume = to_ras(read_volume(write_scan(tmp_path / "x.nii.gz", image, affine_of(1, 2, 3), axes=axes)))
+    volume = to_ras(formats.read(write_scan(tmp_path / "x.nii.gz", image, affine_of(1, 2, 3), axes=axes)))
     np.testing.assert_array_equal(volume.array, image)
     np.testing.assert_allclose(volume.affine, affine_of(1, 2, 3), atol=1e-5)
     assert volume.array.flags.c_contiguous
@@ -185,3 +22,14 @@ def test_spacing_is_the_length_of_the_columns() -> None:
     oblique[:3, :3] = np.array([[0.6, -1.6, 0], [0.8, 1.2, 0], [0, 0, 3]])
     np.testing.assert_allclose(spacing_mm(oblique), [1, 2, 3])
     assert isinstance(to_ras(Volume(picture(0)[0], oblique)), Volume)
+
+
+def test_an_image_of_several_components_turns_as_each_of_them_does() -> None:
+    affine = np.array([[0, 0, -3.0, 1], [1, 0, 0, 2], [0, -2, 0, 3], [0, 0, 0, 1]])
+    parts = [picture(seed)[0] for seed in range(3)]
+    turned = to_ras(Volume(np.stack(parts), affine))
+    assert turned.shape == turned.array.shape[1:]
+    for index, part in enumerate(parts):
+        alone = to_ras(Volume(part, affine))
+        np.testing.assert_array_equal(turned.array[index], alone.array)
+        np.testing.assert_array_equal(turned.affine, alone.affine)
