@@ -176,19 +176,20 @@ def even_steps(gaps: Vector, ordered: Sequence[Frame], path: Path) -> None:
             "Keep one series (time, echo) a folder.",
         )
     expected = float(np.median(gaps))
-    if len(gaps) == 2:
-        expected = float(gaps.min())  # of two, the larger one is the one with the hole
-    at = int(np.abs(gaps - expected).argmax())
-    found = float(gaps[at])
-    if abs(found - expected) <= UNEVEN * expected:
+    off = np.abs(gaps - expected)
+    if off.max() <= UNEVEN * expected:
         return
+    steps = np.rint(gaps / gaps.min())
+    whole = np.abs(gaps / gaps.min() - steps).max() <= 2 * UNEVEN and steps.max() > 1
+    at = int(gaps.argmax() if whole else off.argmax())
+    found = float(gaps[at])
     where = f"between {ordered[at].path.name} and {ordered[at + 1].path.name}"
-    missing = round(found / expected) - 1
-    if missing >= 1 and abs(found - (missing + 1) * expected) <= UNEVEN * expected:
+    if whole:
+        expected = float(gaps[steps == 1].mean())
         raise CaseError(
             "missing_slice",
-            f"{path} lacks {missing} slice(s): found {found:.4f} mm {where}, expected {expected:.4f} mm. "
-            "Export the whole series.",
+            f"{path} lacks {int((steps - 1).sum())} slice(s): found {found:.4f} mm {where}, "
+            f"expected {expected:.4f} mm. Export the whole series.",
         )
     raise CaseError(
         "uneven_spacing",

@@ -107,6 +107,8 @@ def series_in(path: Path, limits: Limits) -> list[Series]:
             if path.is_dir() and not _is_image(opened):
                 others += 1
                 continue
+            if opened.offset == 0:
+                raise unreadable(file, "it ends before its voxels")
             found.setdefault(str(opened.dataset.get("SeriesInstanceUID", "")), []).append(opened)
         if not found:
             raise unreadable(path, "there is no DICOM image in it")
