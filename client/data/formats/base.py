@@ -9,6 +9,7 @@ A header is a claim: 377 bytes can declare 18 GB, and 2 MB of gzip can expand to
 - a header leads to no file but the ones beside it (`streams.beside`).
 """
 
+import logging
 import math
 import warnings
 from collections.abc import Iterator, Sequence
@@ -26,6 +27,9 @@ from shared.config import Config
 from shared.errors import CaseError
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+for _library in ("pydicom", "tifffile", "nibabel"):  # for the same reason as `judged` silences warnings
+    logging.getLogger(_library).setLevel(logging.CRITICAL)
+
 SMALLEST_MM, LARGEST_MM = 1e-3, 1e3  # of a voxel's side
 
 

@@ -81,7 +81,7 @@ def parsed(path: Path, limits: Limits) -> tuple[Fields, int]:
         name, equals, value = line.decode("latin-1").partition("=")
         key = name.strip()
         if line.strip():
-            if not equals or not key.isidentifier():
+            if not equals or not key.isprintable():  # ITK adds names such as 0008|0070
                 raise unreadable(path, f"byte {end} of its header is not a line `Name = value`")
             if key in values and key != "Comment":  # readers differ in which of the two they believe
                 raise unreadable(path, f"its header has {key} twice")

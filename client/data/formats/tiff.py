@@ -43,6 +43,9 @@ UNIT, PREDICTOR, TILE_WIDTH, TILE_LENGTH, TILE_OFFSETS, TILE_BYTES, SAMPLE_FORMA
 )
 PLAIN = 1
 UNPACKED = {5: "LZW", 7: "JPEG", 8: "Deflate", 32946: "Deflate", 32773: "PackBits"}
+# How much more than its own bytes a strip can unpack to. LZW: 12 bits stand for at most 4096 bytes; for
+# JPEG no factor is stated anywhere, this one is far beyond what a blank picture reaches.
+RATIOS = {PLAIN: 1, 5: 4096, 7: 4096, 8: 1032, 32946: 1032, 32773: 64}
 KINDS = {1: "u", 2: "i", 3: "f"}
 MM = {2: 25.4, 3: 10.0}  # a resolution is per inch or per centimetre
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, YCBCR = 0, 1, 2, 6
@@ -161,7 +164,7 @@ def _placed(path: Path, tags: Tags, size: int, limits: Limits, *, bits: int, com
     if tags.one(PREDICTOR, 1) not in {1, 2, 3}:
         raise unreadable(path, f"its predictor is {tags.one(PREDICTOR)}, expected 1 to 3")
     needed = -(-tags.one(WIDTH) * bits // 8) * tags.one(LENGTH)
-    if compression == PLAIN and sum(lengths) < needed:
+    if sum(lengths) * RATIOS[compression] < needed:
         raise unreadable(path, f"its picture needs {needed} bytes, its pieces hold {sum(lengths)}")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from client.data import store
+from client.data import formats, store
 from client.data.cache import SiteData, load, prepare
 from shared.errors import DataError
 from shared.study import Study
@@ -52,7 +52,7 @@ def test_a_second_prepare_reads_no_scan_again(scans: Path, monkeypatch: pytest.M
     data = prepared(scans)
     before = {path.name: path.stat().st_mtime_ns for path in data.folder.glob("*.npy")}
     assert len(before) == 8
-    monkeypatch.setattr(store, "read_volume", None)
+    monkeypatch.setattr(formats, "read", None)
     assert prepared(scans) == data
     assert {path.name: path.stat().st_mtime_ns for path in data.folder.glob("*.npy")} == before
 

@@ -211,21 +211,19 @@ def test_a_colour_frame_has_three_components(tmp_path: Path) -> None:
         ({"NumberOfFrames": 7}, "unreadable"),
     ],
 )
-def test_bad_fields_are_named(tmp_path: Path, changes: dict[str, Any], expected: str) -> None:
-    pydicom.config.settings.writing_validation_mode = pydicom.config.IGNORE
-    try:
-        dataset = slice_of(picture(15), oblique(1, 1, 1), 0)
-        for keyword, value in changes.items():
-            vr = dataset[keyword].VR if keyword in dataset else "IS"
-            if value is None:
-                del dataset[keyword]
-            else:
-                dataset[keyword] = pydicom.DataElement(
-                    keyword, vr, value, validation_mode=pydicom.config.IGNORE
-                )
-        save(dataset, tmp_path / "x.dcm")
-    finally:
-        pydicom.config.settings.writing_validation_mode = None
+def test_bad_fields_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], expected: str
+) -> None:
+    monkeypatch.setattr(pydicom.config.settings, "writing_validation_mode", pydicom.config.IGNORE)
+    dataset = slice_of(picture(15), oblique(1, 1, 1), 0)
+    for keyword, value in changes.items():
+        vr = dataset[keyword].VR if keyword in dataset else "IS"
+        if value is None:
+            del dataset[keyword]
+        else:
+            mode = pydicom.config.IGNORE
+            dataset[keyword] = pydicom.DataElement(keyword, vr, value, validation_mode=mode)
+    save(dataset, tmp_path / "x.dcm")
     assert refused(tmp_path / "x.dcm").reason == expected
 
 

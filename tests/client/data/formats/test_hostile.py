@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import json
 import os
 import struct
 import subprocess
@@ -116,6 +117,10 @@ def corpus(folder: Path) -> dict[str, tuple[Path, set[str]]]:
             tiff(t256=(4, 1, 12000), t257=(4, 1, 12000), t259=(3, 1, 5), **grey),
             {"unreadable", "too_large"},
         ),
+        "blank.tif": (
+            tiff(t256=(4, 1, 600), t257=(4, 1, 600), t259=(3, 1, 5), **grey),  # so few that they could be
+            {"unreadable"},
+        ),
         "counts.tif": (tiff(t256=(4, 2**32 - 1, 10), t257=(4, 1, 10), **grey), {"unreadable"}),
         "loop.tif": (b"II*\0" + struct.pack("<IH", 8, 65535) + bytes(99), {"unreadable"}),
         "nested.dcm": (nested_dicom(5_000, declared=False), {"unreadable"}),
@@ -159,7 +164,7 @@ def test_hostile_files_are_refused_in_little_memory_and_time(tmp_path: Path) -> 
     )
     assert answer.returncode == 0, answer.stderr
     assert "Warning" not in answer.stderr
-    found = __import__("json").loads(answer.stdout)
+    found = json.loads(answer.stdout)
     wrong = {name: found[name] for name, (_, expected) in files.items() if found[name][0] not in expected}
     slow = {name: seconds for name, (_, seconds) in found.items() if seconds > MOST_S}
     assert not wrong

@@ -27,10 +27,10 @@ HEADER = {
 VOXELS = np.arange(24, dtype="<i2")
 
 
-def meta(path: Path, voxels: bytes = VOXELS.tobytes(), **changes: str) -> Path:
+def meta(path: Path, voxels: bytes = VOXELS.tobytes(), **changes: str | None) -> Path:
     """A header with some fields changed (None leaves one out), and the voxels behind it or beside it."""
     fields = {**HEADER, **changes}
-    fields["ElementDataFile"] = fields.pop("ElementDataFile")
+    fields["ElementDataFile"] = fields.pop("ElementDataFile")  # the last line
     text = "".join(f"{name} = {value}\n" for name, value in fields.items() if value is not None)
     path.write_bytes(text.encode("latin-1") + (voxels if fields["ElementDataFile"] == "LOCAL" else b""))
     return path
@@ -60,6 +60,42 @@ def test_files_of_simpleitk_are_read_as_it_reads_them(
     same_as_itk(write_by_itk(tmp_path / name, picture(1, dtype), affine, packed=packed))
 
 
+def test_files_as_brats_and_vessel12_have_them_agree_with_simpleitk(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    brain = rng.integers(0, 3000, (240, 240, 155), np.int16)
+    same_as_itk(
+        meta(
+            tmp_path / "VSD.Brain.XX.O.MR_Flair.54193.mha",
+            brain.tobytes(order="F"),
+            DimSize="240 240 155",
+            Offset="0 -239 0",
+            CenterOfRotation="0 0 0",
+            AnatomicalOrientation="RAI",
+        )
+    )
+    np.testing.assert_array_equal(formats.read(tmp_path / "VSD.Brain.XX.O.MR_Flair.54193.mha").array, brain)
+    lung = rng.integers(-1024, 3000, (128, 96, 40), np.int16)
+    (tmp_path / "VESSEL12_01.raw").write_bytes(lung.tobytes(order="F"))
+    same_as_itk(
+        meta(
+            tmp_path / "VESSEL12_01.mhd",
+            DimSize="128 96 40",
+            ElementSpacing="0.7617 0.7617 1",
+            Offset="-198.1 -195 -353.5",
+            ElementDataFile="VESSEL12_01.raw",
+        )
+    )
+
+
+def test_fields_that_itk_carried_over_from_dicom_are_passed_over(tmp_path: Path) -> None:
+    path = meta(
+        tmp_path / "x.mha", **{"0008|0070": "A = maker", "ITK_original_direction": "[...]", "Note": ""}
+    )
+    same_as_itk(path)
+    path.write_bytes(path.read_bytes().replace(b"Note =", b"No te", 1))
+    assert reason(path) == "unreadable"
+
+
 @pytest.mark.parametrize("kind", ["i2", "u4", "f4", "f8"])
 def test_both_byte_orders_are_read_as_simpleitk_reads_them(tmp_path: Path, kind: str) -> None:
     names = {"i2": "MET_SHORT", "u4": "MET_UINT", "f4": "MET_FLOAT", "f8": "MET_DOUBLE"}
@@ -78,7 +114,7 @@ def test_a_long_has_four_bytes_as_for_simpleitk(tmp_path: Path, kind: str) -> No
 def test_other_spellings_of_the_geometry_and_a_header_size_are_read_as_simpleitk_reads_them(
     tmp_path: Path,
 ) -> None:
-    geometry = {"TransformMatrix": None, "Offset": None, "ElementSpacing": None}
+    geometry: dict[str, Any] = {"TransformMatrix": None, "Offset": None, "ElementSpacing": None}
     same_as_itk(
         meta(
             tmp_path / "a.mha",
@@ -93,7 +129,7 @@ def test_other_spellings_of_the_geometry_and_a_header_size_are_read_as_simpleitk
     (tmp_path / "x.raw").write_bytes(b"prelude." + VOXELS.tobytes())
     for size in ("8", "-1"):
         same_as_itk(meta(tmp_path / f"b{size}.mhd", HeaderSize=size, ElementDataFile="x.raw"))
-    flat = {
+    flat: dict[str, Any] = {
         "NDims": "2",
         "DimSize": "6 4",
         "TransformMatrix": "0 1 -1 0",
