@@ -176,19 +176,6 @@ def test_one_slice_takes_its_thickness_or_says_that_it_assumes_one(tmp_path: Pat
     assert "1 mm" in formats.header(path).notes[0]
 
 
-def test_a_colour_frame_has_three_components(tmp_path: Path) -> None:
-    dataset = slice_of(picture(14, np.uint8), oblique(1, 1, 1), 0)
-    pixels = np.random.default_rng(0).integers(0, 255, (10, 9, 3), np.uint8)
-    dataset.SamplesPerPixel, dataset.PhotometricInterpretation, dataset.PlanarConfiguration = 3, "RGB", 0
-    dataset.PixelData = pixels.tobytes()
-    plain = save(dataset, tmp_path / "x.dcm")
-    assert formats.header(plain).components == 3
-    np.testing.assert_array_equal(formats.read(plain).array[..., 0], pixels.transpose(2, 1, 0))
-    dataset.PhotometricInterpretation = "YBR_FULL_422"
-    packed = save(dataset, tmp_path / "y.dcm", uid.JPEGBaseline8Bit)
-    assert formats.read(packed).array.shape == (3, 9, 10, 1)
-
-
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
@@ -225,29 +212,6 @@ def test_bad_fields_are_named(
             dataset[keyword] = pydicom.DataElement(keyword, vr, value, validation_mode=mode)
     save(dataset, tmp_path / "x.dcm")
     assert refused(tmp_path / "x.dcm").reason == expected
-
-
-def test_packed_frames_that_state_another_size_are_refused_before_they_are_unpacked(tmp_path: Path) -> None:
-    for syntax in (uid.JPEG2000Lossless, uid.JPEGBaseline8Bit):
-        dataset = slice_of(picture(16, np.uint8), oblique(1, 1, 1), 0)
-        path = save(dataset, tmp_path / f"{syntax}.dcm", syntax)
-        formats.read(path)
-        liar = pydicom.dcmread(path)
-        liar.Rows = 11
-        liar.save_as(path)
-        assert "packed as (9, 10)" in str(refused(path))
-
-
-def test_a_packing_that_nothing_here_unpacks_is_named(tmp_path: Path) -> None:
-    for syntax, name in ((uid.JPEGLosslessSV1, "JPEG Lossless"), (uid.JPEGLSLossless, "JPEG-LS")):
-        dataset = slice_of(picture(17), oblique(1, 1, 1), 0)
-        path = save(dataset, tmp_path / "x.dcm", uid.RLELossless)
-        other = pydicom.dcmread(path)
-        other.file_meta.TransferSyntaxUID = uid.UID(syntax)
-        other.save_as(path)
-        error = refused(path)
-        assert error.reason == "unsupported_type"
-        assert name in str(error)
 
 
 def test_frames_that_are_fewer_than_declared_or_described_are_refused(tmp_path: Path) -> None:

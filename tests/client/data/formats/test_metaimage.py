@@ -88,9 +88,8 @@ def test_files_as_brats_and_vessel12_have_them_agree_with_simpleitk(tmp_path: Pa
 
 
 def test_fields_that_itk_carried_over_from_dicom_are_passed_over(tmp_path: Path) -> None:
-    path = meta(
-        tmp_path / "x.mha", **{"0008|0070": "A = maker", "ITK_original_direction": "[...]", "Note": ""}
-    )
+    carried: dict[str, Any] = {"0008|0070": "A = maker", "ITK_original_direction": "[...]", "Note": ""}
+    path = meta(tmp_path / "x.mha", **carried)
     same_as_itk(path)
     path.write_bytes(path.read_bytes().replace(b"Note =", b"No te", 1))
     assert reason(path) == "unreadable"
