@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import pydicom
 from pydicom import Dataset
+from pydicom.filereader import read_partial
 
-from client.data.formats.base import Limits, unreadable, unsupported
+from client.data.formats.base import Limits, judged, unreadable, unsupported
 from client.data.formats.streams import plain, start_of
 from shared.errors import CaseError
 
@@ -25,6 +26,11 @@ SEGMENTATION = frozenset(
 )  # SEG, label map SEG
 UNDEFINED = 0xFFFFFFFF
 PIXEL_DATA = (0x7FE0, 0x0010)
+SOP_CLASS = 0x00080016
+# pydicom takes some 10 microseconds for an element, however empty: a header of 16 MiB could hold it up for
+# most of a minute. An image has few elements, or many frames and so many bytes.
+CALLS = 2**16
+BYTES_A_CALL = 2**8
 # All that the readers look at: nothing that says who the patient is comes into memory.
 TAGS = (
     "SOPClassUID",
@@ -76,6 +82,17 @@ def is_dicom(path: Path) -> bool:
     return start_of(path, 132)[128:] == b"DICM"
 
 
+def sop_class_of(path: Path) -> str:
+    """Return what kind of object a DICOM file says it is, from its first bytes; empty if it does not say."""
+    with judged(path), plain(path) as (stream, size):
+        start = _Bounded(stream, size, path, Limits())
+        dataset = read_partial(
+            start,  # type: ignore[arg-type]  # it has all the methods that are called
+            stop_when=lambda tag, _vr, _length: tag > SOP_CLASS,
+        )
+        return str(dataset.file_meta.get("MediaStorageSOPClassUID") or dataset.get("SOPClassUID") or "")
+
+
 def opened_dicom(path: Path, limits: Limits) -> DicomFile:
     """Read a file up to its voxels.
 
@@ -97,7 +114,7 @@ def opened_dicom(path: Path, limits: Limits) -> DicomFile:
         offset, length = _place_of_voxels(stream, syntax, path)
         if length is not None and offset + length > size:
             raise unreadable(path, f"its voxels are said to take {length} bytes, {size - offset} are left")
-        sop_class = dataset.get("SOPClassUID") or dataset.file_meta.get("MediaStorageSOPClassUID") or ""
+        sop_class = dataset.file_meta.get("MediaStorageSOPClassUID") or dataset.get("SOPClassUID") or ""
     return DicomFile(path, dataset, syntax, str(sop_class), offset, length)
 
 
@@ -164,17 +181,20 @@ class _Bounded:
     def __init__(self, stream: BinaryIO, size: int, path: Path, limits: Limits) -> None:
         self._stream, self._size, self._path = stream, size, path
         self._most = self._left = limits.max_offset
+        self._calls = CALLS + size // BYTES_A_CALL
         self.name = ""
 
     def read(self, size: int | None = None, /) -> bytes:
         if size is None or size < 0:  # pydicom reads a file to its end only in order to inflate it
             raise unsupported(self._path, "a deflated DICOM data set", "Explicit VR Little Endian")
         content = self._stream.read(max(min(size, self._size - self._stream.tell()), 0))
-        self._left -= len(content) + 1  # one for the call: many empty elements take time as well
-        if self._left < 0:
+        self._left -= len(content)
+        self._calls -= 1
+        if self._left < 0 or self._calls < 0:
             raise CaseError(
                 "too_large",
-                f"{self._path} has more than {self._most} bytes before its voxels. Export it again.",
+                f"{self._path} has more than {self._most} bytes before its voxels, or far more elements than "
+                "an image of its size. Export it again.",
             )
         return content
 

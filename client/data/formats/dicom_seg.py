@@ -13,7 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from client.data.formats.base import Header, Limits, checked_shape, judged, unreadable, unsupported
-from client.data.formats.dicom_file import SEGMENTATION, DicomFile, is_dicom, opened_dicom, whole
+from client.data.formats.dicom_file import (
+    SEGMENTATION,
+    DicomFile,
+    is_dicom,
+    opened_dicom,
+    sop_class_of,
+    whole,
+)
 from client.data.formats.dicom_frames import SAME_PLACE_MM, Frame, frames_in, group_of, same_plane, stacked
 from client.data.formats.dicom_pixels import Pixels, frames_of, pixels_of
 from client.data.volumes import Affine, Volume
@@ -54,8 +61,7 @@ class DicomSeg:
         if not is_dicom(path):
             return False
         try:
-            with judged(path):
-                return opened_dicom(path, Limits()).sop_class in SEGMENTATION
+            return sop_class_of(path) in SEGMENTATION
         except CaseError:
             return False
 

@@ -132,6 +132,9 @@ def test_place_and_voxels_agree_with_simpleitk(tmp_path: Path) -> None:
 def test_bad_tags_are_named(tmp_path: Path, tag: int, value: int, count: int | None, expected: str) -> None:
     path = write(tmp_path / "x.tif", values("u1", 20, 30), photometric="minisblack", byteorder="<")
     assert reason(patched(path, tag, value, count)) == expected
+    with pytest.raises(CaseError) as caught:
+        formats.header(path)  # known before a decoder is asked
+    assert caught.value.reason == expected
 
 
 def test_several_pages_and_a_palette_are_refused(tmp_path: Path) -> None:
