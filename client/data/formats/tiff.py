@@ -77,7 +77,7 @@ class Tiff:
     def header(self, path: Path, limits: Limits) -> Header:
         """Judge the directory of tags; see `Format.header`."""
         with judged(path), plain(path) as (stream, size):
-            return _plan(path, tags_of(path, stream, size, limits), size, limits).header
+            return _plan(path, tags_of(path, stream, size), size, limits).header
 
     def read(self, path: Path, limits: Limits) -> Volume:
         """Read the picture; an alpha channel is left out.
@@ -89,7 +89,7 @@ class Tiff:
             `bad_affine`.
         """
         with judged(path), plain(path) as (stream, size):
-            plan = _plan(path, tags_of(path, stream, size, limits), size, limits)
+            plan = _plan(path, tags_of(path, stream, size), size, limits)
             stream.seek(0)  # judged and decoded from one open file: it cannot be exchanged in between
             content = io.BytesIO(read_exactly(stream, size, path).data)
             values = _unpacked(content, plan, path) if plan.compression != PLAIN else _plain(content)

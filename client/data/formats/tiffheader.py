@@ -9,29 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
 
-from client.data.formats.base import Limits, unreadable, unsupported
+from client.data.formats.base import unreadable, unsupported
 
-SIZES = {
-    1: 1,
-    2: 1,
-    3: 2,
-    4: 4,
-    5: 8,
-    6: 1,
-    7: 1,
-    8: 2,
-    9: 4,
-    10: 8,
-    11: 4,
-    12: 8,
-    13: 4,
-    16: 8,
-    17: 8,
-    18: 8,
-}
+SIZES = {1: 1, 3: 2, 4: 4, 5: 8, 13: 4, 16: 8}  # bytes; text, floats and colour profiles are passed over
 WHOLE = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q"}
 RATIONAL = 5
 MAX_TAGS = 512
+MAX_VALUES = 2**18  # of all tags together: a number in Python takes some 36 bytes
 BYTE_ORDERS: dict[bytes, Literal["<", ">"]] = {b"II": "<", b"MM": ">"}
 
 
@@ -52,7 +36,7 @@ class Tags:
         return values[0]
 
 
-def tags_of(path: Path, stream: BinaryIO, size: int, limits: Limits) -> Tags:
+def tags_of(path: Path, stream: BinaryIO, size: int) -> Tags:
     """Read the first directory of a file of `size` bytes; every value must lie inside the file.
 
     Raises
@@ -65,22 +49,24 @@ def tags_of(path: Path, stream: BinaryIO, size: int, limits: Limits) -> Tags:
     count, table = _directory(file, order, form, offset)
     numbers: dict[int, tuple[int, ...]] = {}
     rationals: dict[int, float] = {}
-    budget = limits.max_offset
+    budget = MAX_VALUES
     for index in range(count):
         tag, kind, values, inline = struct.unpack_from(order + form.entry, table, index * form.length(order))
-        total = SIZES.get(kind, 1) * values
-        budget -= total
-        if budget < 0:
-            raise unreadable(path, f"its tags hold more than {limits.max_offset} bytes")
         if tag in numbers or tag in rationals:  # readers differ in which of the two they believe
             raise unreadable(path, f"it has the tag {tag} twice")
+        if kind not in SIZES:
+            continue
+        total = SIZES[kind] * values
+        budget -= values
+        if budget < 0:
+            raise unreadable(path, f"its tags hold more than {MAX_VALUES} numbers")
         place = struct.unpack(order + form.pointer, inline)[0]
         block = inline[:total] if total <= len(inline) else file.piece(place, total)
-        if kind in WHOLE:
-            numbers[tag] = struct.unpack(f"{order}{values}{WHOLE[kind]}", block)
-        elif kind == RATIONAL and values:
+        if kind == RATIONAL and values:
             above, below = struct.unpack_from(order + "II", block)
             rationals[tag] = above / below if below else 0.0
+        elif kind in WHOLE:
+            numbers[tag] = struct.unpack(f"{order}{values}{WHOLE[kind]}", block)
     return Tags(path, order, numbers, rationals)
 
 

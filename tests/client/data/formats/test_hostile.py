@@ -120,6 +120,10 @@ def corpus(folder: Path) -> dict[str, tuple[Path, set[str]]]:
             tiff(t256=(4, 1, 600), t257=(4, 1, 600), t259=(3, 1, 5), **grey),  # so few that they could be
             {"unreadable"},
         ),
+        "tags.tif": (
+            tiff(**{f"t{tag}": (3, 2**20, 0) for tag in range(40_000, 40_200)}) + bytes(2**21),
+            {"unreadable"},
+        ),
         "counts.tif": (tiff(t256=(4, 2**32 - 1, 10), t257=(4, 1, 10), **grey), {"unreadable"}),
         "loop.tif": (b"II*\0" + struct.pack("<IH", 8, 65535) + bytes(99), {"unreadable"}),
         "nested.dcm": (nested_dicom(5_000, declared=False), {"unreadable"}),
