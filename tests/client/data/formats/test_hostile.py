@@ -13,8 +13,11 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import pytest
 from pydicom import uid
 
+from client.data import formats
+from shared.errors import CaseError
 from tests.client.data.formats.dicoms import save, slice_of
 from tests.client.data.formats.samples import oblique, picture
 
@@ -175,3 +178,9 @@ def test_hostile_files_are_refused_in_little_memory_and_time(tmp_path: Path) -> 
     assert not wrong
     assert not slow
     assert time.monotonic() - began < 120
+
+
+def test_sequences_in_sequences_are_named_as_such(tmp_path: Path) -> None:
+    (tmp_path / "x.dcm").write_bytes(nested_dicom(5_000, declared=False))
+    with pytest.raises(CaseError, match="nested too deeply"):
+        formats.read(tmp_path / "x.dcm")
