@@ -7,7 +7,9 @@ from tests.end_to_end.process_tree import workers
 
 pytestmark = pytest.mark.survive
 
-SLOW = {"priority": None, "training.rounds": 2, "training.local_epochs": 30}
+ROUNDS = 10
+"""More than pass while the test looks the other way."""
+SLOW = {"priority": None, "training.rounds": ROUNDS, "training.local_epochs": 30}
 
 
 def test_a_run_that_is_stopped_while_sites_train_goes_on_with_all_of_them_when_it_is_resumed(
@@ -26,4 +28,4 @@ def test_a_run_that_is_stopped_while_sites_train_goes_on_with_all_of_them_when_i
         )
     assert trial.wait(run, limit_s=120).state == "finished"
     found = results(trial, run)
-    assert {tuple(in_rounds(found, site)) for site in trial.nodes} == {("used", "used")}
+    assert {tuple(in_rounds(found, site)) for site in trial.nodes} == {("used",) * ROUNDS}
