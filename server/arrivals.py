@@ -33,7 +33,7 @@ from server.rounds import TOO_LARGE, UNREADABLE
 
 AT_ONCE = 4
 MOST_OBJECTS = 4096
-"""Of one reply; one of ours has a few dozen, and one more for every 20 MB."""
+"""Of one reply; one of ours has a handful, and one more for every 4 MB (shared/packing.py)."""
 
 UNREADABLE_CODE, TOO_LARGE_CODE = 9001, 9002
 """Of our own, beside Flower's codes of errors."""

@@ -58,7 +58,7 @@ class Mailbox:
         for node, records in instructions.items():
             alike = tuple(map(id, records))
             if alike not in written:
-                written[alike] = _content(records)
+                written[alike] = content_of(records)
             messages.append(Message(written[alike], node, MESSAGE_TYPE))
         sent_at = time.monotonic()
         for node, message_id in zip(instructions, self._grid.push_messages(messages), strict=True):
@@ -104,7 +104,8 @@ def exchange(
         yield from mailbox.arrived()
 
 
-def _content(records: Sequence[Record]) -> RecordDict:
+def content_of(records: Sequence[Record]) -> RecordDict:
+    """Write records as the content of one message."""
     content = RecordDict()
     for name, part in parts_of(records).items():
         content[name] = ConfigRecord(part)

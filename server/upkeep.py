@@ -14,7 +14,7 @@ SOON_DAYS = 14
 LOOK_EVERY_S = 24 * 3600.0
 
 
-def superlink(settings: Coordinator) -> Command:
+def superlink(settings: Coordinator, *, heard: Callable[[str], None] | None = None) -> Command:
     """Describe the process of flower-superlink (server/superlink.py)."""
     arguments = [
         *(sys.executable, "-m", "server.superlink"),
@@ -31,6 +31,7 @@ def superlink(settings: Coordinator) -> Command:
         arguments,
         log=rotating_log(settings.logs / "superlink.log", days=settings.log_days),
         environment={"FLWR_HOME": str(settings.flower_home)},
+        heard=heard,
     )
 
 

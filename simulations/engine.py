@@ -148,6 +148,20 @@ class InlineGrid(Grid):
             return Message(Error(CLIENT_APP_FAILED), reply_to=message)
 
 
+def run_config(
+    study_file: Path, out: Path, *, sites: int, engine: str, resume: bool = False, start: Path | None = None
+) -> RunConfig:
+    """Write the run configuration that server/app.py reads."""
+    return {
+        "study": str(study_file.resolve()),
+        "out": str(out.resolve()),
+        "sites": sites,
+        "engine": engine,
+        "resume": resume,
+        "start": "" if start is None else str(start.resolve()),
+    }
+
+
 def run_inline(
     server: ServerApp, client: ClientApp, site_files: Sequence[Path], *, config: RunConfig, workers: int
 ) -> None:

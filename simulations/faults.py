@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
-from flwr.app import ConfigRecord, Context, Message, RecordDict
+from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
 from client.app import site_of
 from client.messages import instruction_of, instructions_in
-from shared.packing import parts_of, record_at
+from server.messages import content_of
+from shared.packing import record_at
 from simulations.scenario import Fault
 
 
@@ -51,6 +52,4 @@ def _apply(fault: Fault, reply: Message, place: int) -> None:
     answers = [record_at(reply.content.config_records, i) for i in range(instructions_in(reply))]
     bad = {name: np.full_like(array, np.nan) for name, array in answers[place].arrays.items()}
     answers[place] = replace(answers[place], arrays=bad)
-    reply.content = RecordDict()
-    for name, part in parts_of(answers).items():
-        reply.content[name] = ConfigRecord(part)
+    reply.content = content_of(answers)

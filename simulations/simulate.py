@@ -19,7 +19,7 @@ from shared.errors import ConfigError
 from shared.files import write_atomically
 from simulations.baselines import compare
 from simulations.deployment import deploy
-from simulations.engine import RunConfig, engine
+from simulations.engine import engine, run_config
 from simulations.faults import FaultyClientApp
 from simulations.outcomes import TERMS, TRUE_COEFFICIENTS
 from simulations.pretraining import public_start
@@ -87,14 +87,9 @@ class Simulation:
             return
         client = FaultyClientApp(client_app, self.scenario.faults) if self.scenario.faults else client_app
         run = engine(self.engine, workers=self.scenario.workers, threads=self.scenario.threads_per_site)
-        config: RunConfig = {
-            "study": str(study_file.resolve()),
-            "out": str(self.out.resolve()),
-            "sites": len(sites),
-            "engine": self.engine,
-            "resume": resume,
-            "start": "" if start is None else str(start.resolve()),
-        }
+        config = run_config(
+            study_file, self.out, sites=len(sites), engine=self.engine, resume=resume, start=start
+        )
         listen(progress)
         try:
             run(server_app, client, list(sites.values()), config)

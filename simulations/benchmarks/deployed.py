@@ -12,11 +12,10 @@ from client.site import Site
 from server.results import Results
 from server.store import FINISHED
 from shared.errors import FederationError
-from shared.files import write_atomically
 from shared.model import build
 from simulations.benchmarks import rounds, stock
 from simulations.benchmarks.comparison import Comparison
-from simulations.benchmarks.hospitals import prepared_sites
+from simulations.benchmarks.hospitals import prepared_sites, written
 from simulations.deployment import Deployment
 from simulations.engine import engine
 
@@ -30,9 +29,7 @@ def measure(size: rounds.Size, folder: Path) -> tuple[Comparison, ...]:
     files = prepared_sites(
         folder, study, sites=size.sites, patients_per_site=size.patients_per_site, shape=(16, 16, 16)
     )
-    study_file = folder / "study.yaml"
-    with write_atomically(study_file) as draft:
-        draft.write_text(study.to_yaml(), encoding="utf-8")
+    study_file = written(study, folder)
     parameters = sum(p.numel() for p in build(study).parameters())
     found: dict[str, list[tuple[float, ...]]] = {OURS: [], FLOWER: [], INLINE: []}
     for repeat in range(size.repeats):

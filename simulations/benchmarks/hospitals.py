@@ -25,6 +25,14 @@ def quickstart_study(**sections: dict[str, Any]) -> Study:
     return Study.parse(values, f"{QUICKSTART} as changed by the benchmark")
 
 
+def written(study: Study, folder: Path) -> Path:
+    """Write study.yaml into `folder`; returns its path."""
+    path = folder / "study.yaml"
+    with write_atomically(path) as draft:
+        draft.write_text(study.to_yaml(), encoding="utf-8")
+    return path
+
+
 def prepared_sites(
     folder: Path, study: Study, *, sites: int, patients_per_site: int, shape: Shape
 ) -> list[Path]:

@@ -9,7 +9,7 @@ import sys
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,12 +18,11 @@ import psutil
 from client.site import Site
 from server.store import FINISHED
 from shared.errors import FederationError
-from shared.files import write_atomically
 from shared.model import build
 from simulations.benchmarks import rounds
 from simulations.benchmarks.comparison import Comparison
 from simulations.benchmarks.crowd import crowd, join
-from simulations.benchmarks.hospitals import prepared_sites
+from simulations.benchmarks.hospitals import prepared_sites, written
 from simulations.benchmarks.proc import peak_mb
 from simulations.deployment import Deployment
 
@@ -84,12 +83,11 @@ def _deployed(sites: int, size: Size, folder: Path) -> tuple[dict[str, float], i
     study = rounds.trivial_study(small)
     found = prepared_sites(folder, study, sites=sites, patients_per_site=PATIENTS, shape=(16, 16, 16))
     files = {Site.read(path).name: path for path in found}
-    study_file = folder / "study.yaml"
-    with write_atomically(study_file) as draft:
-        draft.write_text(study.to_yaml(), encoding="utf-8")
+    study_file = written(study, folder)
     deployment = Deployment(folder / "deployment", files)
     deployment.init()
-    try:
+    with ExitStack() as stack:
+        stack.push(deployment)  # stops it; entering it would start a process for each site
         deployment.up()
         where = ("--dir", str(deployment.coordinator_folder))
         join(files, deployment.command("coordinator", "invite", *files, *where).split())
@@ -98,8 +96,6 @@ def _deployed(sites: int, size: Size, folder: Path) -> tuple[dict[str, float], i
             row = deployment.wait(run, limit_s=LIMIT_S)
         if row.state != FINISHED:
             raise FederationError(f"{run} is {row.state}: {row.reason}")
-    finally:
-        deployment.__exit__(None, None, None)
     return peaks, sum(p.numel() for p in build(study).parameters())
 
 

@@ -10,12 +10,11 @@ from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects
 
 from client.app import app as client_app
 from server.app import app as server_app
-from shared.files import write_atomically
 from shared.model import build, initial_weights, set_weights
 from shared.study import Study
 from simulations.benchmarks.comparison import Comparison
-from simulations.benchmarks.hospitals import prepared_sites, quickstart_study
-from simulations.engine import InlineGrid, RunConfig, run_inline
+from simulations.benchmarks.hospitals import prepared_sites, quickstart_study, written
+from simulations.engine import InlineGrid, run_config, run_inline
 
 TRAIN, EVALUATE = "train", "evaluate"
 OURS = "Wardround"
@@ -88,18 +87,8 @@ def measure(folder: Path) -> tuple[Comparison, ...]:
 def _wardround(study: Study, folder: Path) -> Scales:
     shape = study.preprocessing.shape or study.training.window
     files = prepared_sites(folder, study, sites=1, patients_per_site=12, shape=shape)
-    study_file = folder / "study.yaml"
-    with write_atomically(study_file) as draft:
-        draft.write_text(study.to_yaml(), encoding="utf-8")
     scales = Scales(client_app)
-    config: RunConfig = {
-        "study": str(study_file.resolve()),
-        "out": str((folder / "run").resolve()),
-        "sites": 1,
-        "engine": "inline",
-        "resume": False,
-        "start": "",
-    }
+    config = run_config(written(study, folder), folder / "run", sites=1, engine="inline")
     run_inline(server_app, scales, files, config=config, workers=1)
     return scales
 

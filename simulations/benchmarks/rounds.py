@@ -13,11 +13,10 @@ from client.app import app as client_app
 from client.site import Site
 from server.app import app as server_app
 from server.results import Results
-from shared.files import write_atomically
 from shared.study import Study
 from simulations.benchmarks.comparison import Comparison
-from simulations.benchmarks.hospitals import prepared_sites, quickstart_study
-from simulations.engine import Engine, RunConfig
+from simulations.benchmarks.hospitals import prepared_sites, quickstart_study, written
+from simulations.engine import Engine, run_config
 
 Interval = tuple[float, float]
 
@@ -107,17 +106,7 @@ def trivial_study(size: Size) -> Study:
 
 def run(name: str, engine: Engine, files: list[Path], study: Study, out: Path) -> Cost:
     """Run `study` on `engine`; results.json and model/ end up in `out`."""
-    study_file = out / "study.yaml"
-    with write_atomically(study_file) as draft:
-        draft.write_text(study.to_yaml(), encoding="utf-8")
-    config: RunConfig = {
-        "study": str(study_file.resolve()),
-        "out": str(out.resolve()),
-        "sites": len(files),
-        "engine": name,
-        "resume": False,
-        "start": "",
-    }
+    config = run_config(written(study, out), out, sites=len(files), engine=name)
     lines = audit_lines(files)
     begun, begin_s = time.time(), time.monotonic()
     engine(server_app, client_app, files, config)

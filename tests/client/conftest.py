@@ -11,6 +11,7 @@ from client.node import Node
 from shared.model import initial_weights
 from simulations.phantoms import PhantomSite, write_site
 from tests.client.hospital import PATIENTS, SIDE, Weights, enrol, site_at, tiny_study
+from tests.server.loopback import flower, link  # noqa: F401 - fixtures for tests with a real SuperLink
 
 
 @pytest.fixture(scope="session")

@@ -20,24 +20,12 @@ from client import supernode
 from client.runtime import Runtime
 from client.supernode import MESSAGE_PAUSE_S, REPLY_PAUSE_S, REPLY_POLL_S, RETRY_S, SHORTEST_S, Clock
 from server.flower import Flower, online
+from shared.ports import free_port
 from shared.processes import rotating_log
 from shared.signing import new_key, public_bytes
-from tests.server.loopback import Kept, SuperLink, free_port, new_folder, superlink, until
+from tests.server.loopback import Kept, SuperLink, new_folder, until
 
 POLL_S = 0.2
-
-
-@pytest.fixture(scope="module")
-def link(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SuperLink]:
-    with superlink(tmp_path_factory.mktemp("coordinator")) as link:
-        yield link
-
-
-@pytest.fixture
-def flower(link: SuperLink) -> Iterator[Flower]:
-    flower = Flower(link.link)
-    yield flower
-    flower.close()
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from client.app import app as client_app
 from server.app import app as server_app
 from server.results import Results
 from shared.model import TrainedModel, Weights, digest
-from simulations.engine import RunConfig, run_inline
+from simulations.engine import run_config, run_inline
 
 LIMIT_S = 300.0
 """For a run of seconds, on a machine that has much else to do."""
@@ -25,13 +25,7 @@ def inline(study: Path, prepared: Mapping[str, Path], out: Path) -> Path:
         values = yaml.safe_load((folder / "site.yaml").read_text()) | {"work": "work"}
         (copy / "site.yaml").write_text(yaml.safe_dump(values))
         files.append(copy / "site.yaml")
-    config: RunConfig = {
-        "study": str(study),
-        "out": str(out),
-        "sites": len(files),
-        "engine": "inline",
-        "resume": False,
-    }
+    config = run_config(study, out, sites=len(files), engine="inline")
     run_inline(server_app, client_app, files, config=config, workers=2)
     return out
 

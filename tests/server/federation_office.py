@@ -2,7 +2,6 @@
 
 import contextlib
 import http.server
-import socket
 import ssl
 import threading
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from server.control_server import serve
 from server.settings import FILE, Coordinator
 from server.store import Store
 from shared.invite import Invite, new_code
+from shared.ports import free_port
 
 BUNDLE = "b" * 64
 NODE = 2**63 + 5
@@ -125,10 +125,3 @@ def front_page(made: Office) -> Iterator[None]:
         server.shutdown()
         thread.join()
         server.server_close()
-
-
-def free_port() -> int:
-    """Find a port that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -8,16 +8,22 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
 import httpx
+import pytest
 
+from server import upkeep
 from server.authority import create_authority
 from server.flower import Flower, Link
 from server.settings import FILE, TEMPLATE, Coordinator
-from shared.processes import Command, rotating_log
+from shared.ports import LOOPBACK, free_port
+from shared.processes import Command
+from shared.signing import PrivateKey, new_key
 
 MAX_MESSAGE_MB = 1
+numbers = count(1)
 
 
 def until(holds: Callable[[], object], what: str, *, within_s: float = 30.0) -> None:
@@ -26,12 +32,6 @@ def until(holds: Callable[[], object], what: str, *, within_s: float = 30.0) -> 
     while not holds():
         assert time.monotonic() < ends, f"{what}: not within {within_s} s"
         time.sleep(0.02)
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 @dataclass
@@ -97,9 +97,17 @@ def outsider(ca: Path, address: str) -> httpx.Client:
 
 
 def new_folder(folder: Path) -> Coordinator:
-    """Make a coordinator's folder."""
+    """Make a coordinator's folder, on a free port of this machine alone."""
     folder.mkdir(exist_ok=True)
-    (folder / FILE).write_text(TEMPLATE.format(name="coordinator", address="127.0.0.1"))
+    text = TEMPLATE.format(name="coordinator", address=LOOPBACK)
+    for before, after in (
+        ("bind: 0.0.0.0", f"bind: {LOOPBACK}"),
+        ("fleet_port: 9092", f"fleet_port: {free_port()}"),
+        ("max_message_mb: 512", f"max_message_mb: {MAX_MESSAGE_MB}"),
+    ):
+        assert before in text
+        text = text.replace(before, after)
+    (folder / FILE).write_text(text)
     settings = Coordinator.read(folder)
     create_authority(settings)
     return settings
@@ -109,27 +117,43 @@ def new_folder(folder: Path) -> Coordinator:
 def superlink(folder: Path) -> Iterator[SuperLink]:
     """Start a SuperLink as the coordinator does, and stop it whatever happens."""
     settings = new_folder(folder)
-    port = free_port()
-    log = rotating_log(folder / "logs" / "superlink.log", days=1)
-    kept = Kept.make(
-        *("-m", "server.superlink"),
-        *(str(settings.superlink_token), str(settings.ca_pem), str(MAX_MESSAGE_MB)),
-        *("--isolation", "process", "--superexec-auth-secret-file", str(settings.superexec_secret)),
-        *("--enable-supernode-auth", "--disable-runtime-dependency-installation"),
-        *("--ssl-certfile", str(settings.server_pem), "--ssl-keyfile", str(settings.server_key)),
-        *("--ssl-ca-certfile", str(settings.ca_pem), "--database", str(settings.superlink_db)),
-        *("--host", "127.0.0.1", "--port", str(port)),
-        log=log,
-        environment={"FLWR_HOME": str(folder / "flower")},
-    )
-    link = SuperLink(kept.command, kept.lines, settings=settings, address=f"127.0.0.1:{port}")
+    lines: list[str] = []
+    command = upkeep.superlink(settings, heard=lines.append)
+    link = SuperLink(command, lines, settings=settings, address=settings.local_fleet)
     try:
-        link.command.keep()
+        command.keep()
         link.until_it_answers()
         yield link
     finally:
-        link.command.stop(grace_s=5.0)
-        log.close()
+        command.stop(grace_s=5.0)
+        command.log.close()
+
+
+@pytest.fixture(scope="module")
+def link(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SuperLink]:
+    """One SuperLink for all tests of a file."""
+    with superlink(tmp_path_factory.mktemp("coordinator")) as link:
+        yield link
+
+
+@pytest.fixture
+def flower(link: SuperLink) -> Iterator[Flower]:
+    """The coordinator's client of that SuperLink."""
+    flower = Flower(link.link)
+    yield flower
+    flower.close()
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> PrivateKey:
+    """A new node's key."""
+    return new_key(tmp_path / "node.key")
+
+
+@pytest.fixture
+def site() -> str:
+    """A name that no other test has."""
+    return f"hospital-{next(numbers)}"
 
 
 def connection(link: SuperLink) -> ssl.SSLSocket:

@@ -4,7 +4,6 @@ import asyncio
 import base64
 import datetime as dt
 from collections.abc import Iterator
-from itertools import count
 from pathlib import Path
 
 import httpx
@@ -23,42 +22,19 @@ from starlette.types import Message, Receive, Scope, Send
 from server.door import CA_PATH, CLOSED_FLEET, FLEET_PREFIX, TOKEN_HEADER, Door
 from server.flower import Flower
 from shared.signing import PrivateKey, new_key, public_bytes
-from tests.server.loopback import MAX_MESSAGE_MB, SuperLink, connection, outsider, status, superlink
+from tests.server.loopback import MAX_MESSAGE_MB, SuperLink, connection, outsider, status
 
 PROTOBUF = {"content-type": PROTOBUF_MEDIA_TYPE}
 OPEN_FLEET = [
     path for _, path in PROTOBUF_REQUEST_TYPES if path.startswith(FLEET_PREFIX) and path not in CLOSED_FLEET
 ]
 CLOSED = [path for _, path in PROTOBUF_REQUEST_TYPES if path not in OPEN_FLEET]
-numbers = count(1)
-
-
-@pytest.fixture(scope="module")
-def link(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SuperLink]:
-    with superlink(tmp_path_factory.mktemp("coordinator")) as link:
-        yield link
 
 
 @pytest.fixture
 def stranger(link: SuperLink) -> Iterator[httpx.Client]:
     with outsider(link.settings.ca_pem, link.address) as client:
         yield client
-
-
-@pytest.fixture
-def flower(link: SuperLink) -> Iterator[Flower]:
-    flower = Flower(link.link)
-    yield flower
-    flower.close()
-
-
-@pytest.fixture
-def key(tmp_path: Path) -> PrivateKey:
-    return new_key(tmp_path / "node.key")
-
-
-def site() -> str:
-    return f"hospital-{next(numbers)}"
 
 
 def signed(key: PrivateKey, *, minutes_ago: float = 0) -> dict[str, str]:
@@ -138,9 +114,9 @@ def test_the_fleet_api_answers_and_wants_to_know_which_node_asks(stranger: httpx
 
 
 def test_a_node_is_known_by_its_registered_key_and_a_fresh_signature(
-    stranger: httpx.Client, flower: Flower, key: PrivateKey, tmp_path: Path
+    stranger: httpx.Client, flower: Flower, key: PrivateKey, site: str, tmp_path: Path
 ) -> None:
-    node = flower.register(site(), public_bytes(key))
+    node = flower.register(site, public_bytes(key))
     activate = ActivateNodeRequest(public_key=public_bytes(key), heartbeat_interval=30).SerializeToString()
     pull = PullMessagesRequest(node=Node(node_id=node)).SerializeToString()
     fresh, stale, other = signed(key), signed(key, minutes_ago=60), signed(new_key(tmp_path / "other.key"))

@@ -13,7 +13,7 @@ from client.gate import Released
 from client.messages import reply_to
 from server import messages
 from server.arrivals import TOO_LARGE_CODE, UNREADABLE_CODE
-from server.messages import Reply, _content, exchange
+from server.messages import Reply, content_of, exchange
 from shared.wire import Record
 from tests.server.fake_sites import FakeGrid, FakeSite, hospitals, silent, update
 
@@ -92,7 +92,7 @@ def test_arrays_that_two_instructions_share_are_sent_once() -> None:
     evaluate = Record(
         "evaluate", {"study_digest": "d", "round": 1, "split": "test", "final": True}, TRAIN.arrays
     )
-    one, both = _content([TRAIN]), _content([evaluate, TRAIN])
+    one, both = content_of([TRAIN]), content_of([evaluate, TRAIN])
     size, both_size = (sum(len(o.deflate()) for o in get_all_nested_objects(c).values()) for c in (one, both))
     assert both_size < size + 1000
     # Flower moves each object with a request of its own: the content and, for each record, one part.
@@ -104,9 +104,9 @@ def test_instructions_for_many_are_written_once(monkeypatch: pytest.MonkeyPatch)
 
     def noted(records: Sequence[Record]) -> RecordDict:
         written.append(records)
-        return _content(records)
+        return content_of(records)
 
-    monkeypatch.setattr(messages, "_content", noted)
+    monkeypatch.setattr(messages, "content_of", noted)
     assert len(asked(FakeGrid(hospitals(*"abcdef")))) == 6
     assert len(written) == 1
 
@@ -147,7 +147,7 @@ def test_a_node_that_flower_no_longer_knows_is_offline_too() -> None:
 
 
 def _incoming() -> Message:
-    message = Message(_content([TRAIN]), 1, "query")
+    message = Message(content_of([TRAIN]), 1, "query")
     message.metadata.__dict__["_message_id"] = "instruction"
     return message
 

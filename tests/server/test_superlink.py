@@ -2,9 +2,7 @@
 
 import os
 import signal
-from collections.abc import Iterator
 from dataclasses import replace
-from itertools import count
 from pathlib import Path
 
 import httpx
@@ -17,41 +15,19 @@ from server import authority
 from server.door import CA_PATH
 from server.flower import CoordinatorGrid, Flower
 from shared.bundle import SETTING, bundle, bundle_digest
-from shared.signing import PrivateKey, new_key, public_bytes
+from shared.signing import PrivateKey, public_bytes
 from tests.server.loopback import SuperLink, connection, status, superlink, until
 
-numbers = count(1)
 
-
-@pytest.fixture(scope="module")
-def link(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SuperLink]:
-    with superlink(tmp_path_factory.mktemp("coordinator")) as link:
-        yield link
-
-
-@pytest.fixture
-def flower(link: SuperLink) -> Iterator[Flower]:
-    flower = Flower(link.link)
-    yield flower
-    flower.close()
-
-
-@pytest.fixture
-def key(tmp_path: Path) -> PrivateKey:
-    return new_key(tmp_path / "node.key")
-
-
-def site() -> str:
-    return f"hospital-{next(numbers)}"
-
-
-def test_a_node_is_listed_from_its_registration_to_its_end(flower: Flower, key: PrivateKey) -> None:
+def test_a_node_is_listed_from_its_registration_to_its_end(
+    flower: Flower, key: PrivateKey, site: str
+) -> None:
     public = public_bytes(key)
-    node = flower.register(site(), public)
+    node = flower.register(site, public)
     (found,) = [n for n in flower.nodes() if n.public_key == public]
     assert (found.node, found.online) == (node, False)
     with pytest.raises(httpx.HTTPStatusError):
-        flower.register(site(), public)
+        flower.register(site, public)
     flower.unregister(node)
     assert public not in {n.public_key for n in flower.nodes()}
 

@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from flwr.app import ConfigRecord, Context, Message, RecordDict
+from flwr.app import Context, Message, RecordDict
 
 from client.gate import Released
 from client.messages import instruction_of, instructions_in, reply_to
-from shared.packing import parts_of, record_at
+from server.messages import content_of
+from shared.packing import record_at
 from shared.wire import Record
 from simulations.engine import InlineGrid
 from simulations.faults import FaultyClientApp
@@ -48,10 +49,7 @@ def ask(
     }
     # training is never alone after the first round
     before = Record("finish", fields["finish"])
-    content = RecordDict()
-    for name, part in parts_of([before, Record(kind, fields[kind])]).items():
-        content[name] = ConfigRecord(part)
-    message = Message(content, 1, "query")
+    message = Message(content_of([before, Record(kind, fields[kind])]), 1, "query")
     app = FaultyClientApp(Echo(), {"north": fault})  # type: ignore[arg-type]
     return app(message, Context(1, 1, {"site": str(path)}, RecordDict(), {}))
 
