@@ -8,7 +8,7 @@ a middleware stands before all of them: what is not the fleet API needs the coor
 import asyncio
 import hmac
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -23,6 +23,8 @@ OUTSIDE_AT_ONCE = 128
 READ_S = 60.0
 SLOWEST_BYTES_S = 16 * 1024
 """A body may keep the coordinator waiting `READ_S`, and one more second for each so many bytes that came."""
+PIECE_BYTES = 64 * 1024
+"""A TLS connection keeps a buffer as large as the largest piece that was ever sent on it."""
 
 
 class Door:
@@ -115,7 +117,17 @@ class _Bound:
     async def send(self, message: Message) -> None:
         if self.refused is None or self.answered:
             self.answered = True
-            await self._send(message)
+            for piece in _pieces(message):
+                await self._send(piece)
+
+
+def _pieces(message: Message) -> Iterator[Message]:
+    """Cut a part of an answer into pieces; yield any other message as it is."""
+    body = memoryview(message.get("body", b""))
+    while len(body) > PIECE_BYTES:
+        yield {**message, "body": bytes(body[:PIECE_BYTES]), "more_body": True}
+        body = body[PIECE_BYTES:]
+    yield {**message, "body": bytes(body)} if "body" in message else message
 
 
 def _refused(status: int) -> Response:

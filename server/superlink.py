@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import uvicorn
+from flwr.supercore import sql_mixin
 from flwr.superlink import extensions
 from flwr.superlink.cli.flower_superlink import flower_superlink
 from starlette.middleware import Middleware
@@ -22,6 +23,8 @@ GRACE_S = 2
 """How long an orderly end waits for requests under way."""
 LOOK_EVERY_S = 5.0
 """How often to look for a renewed certificate."""
+SMALL_DATABASE = {"cache_size": "-2000", "mmap_size": "0"}
+"""SQLite's own defaults; Flower asks for 64 MB a connection, of which there are more the more sites ask."""
 
 
 def renewing(config: uvicorn.Config, default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
@@ -57,6 +60,8 @@ def main() -> None:
         max_message_bytes=int(max_message_mb) * 2**20,
     )
     extensions.get_middleware = lambda: (door,)
+    pragmas = dict(vars(sql_mixin)["SQLITE_PRAGMAS"])
+    vars(sql_mixin)["SQLITE_PRAGMAS"] = tuple((pragmas | SMALL_DATABASE).items())
     uvicorn.run = partial(
         uvicorn.run,
         ssl_context_factory=renewing,

@@ -19,7 +19,7 @@ from flwr.supercore.protobuf.translation import PROTOBUF_REQUEST_TYPES
 from flwr.supercore.version import package_version
 from starlette.types import Message, Receive, Scope, Send
 
-from server.door import CA_PATH, CLOSED_FLEET, FLEET_PREFIX, TOKEN_HEADER, Door
+from server.door import CA_PATH, CLOSED_FLEET, FLEET_PREFIX, PIECE_BYTES, TOKEN_HEADER, Door
 from server.flower import Flower
 from shared.signing import PrivateKey, new_key, public_bytes
 from tests.server.loopback import MAX_MESSAGE_MB, SuperLink, connection, outsider, status
@@ -192,6 +192,31 @@ def test_the_door_itself_lets_no_websocket_pass() -> None:
     door = Door(welcoming, token="t", ca=b"", max_message_bytes=1)  # noqa: S106
     asyncio.run(door({"type": "websocket", "path": CA_PATH, "headers": []}, receive, send))
     assert sent == [{"type": "websocket.close"}]
+
+
+@pytest.mark.parametrize("size", [0, 1, PIECE_BYTES, PIECE_BYTES + 1, 5 * PIECE_BYTES + 7])
+def test_an_answer_leaves_in_pieces_and_whole(size: int) -> None:
+    body, sent = bytes(range(256)) * (size // 256 + 1), list[Message]()
+    body = body[:size]
+
+    async def answering(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": body})
+
+    async def receive() -> Message:
+        return {"type": "http.request"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    door = Door(answering, token="t", ca=b"", max_message_bytes=1)  # noqa: S106
+    headers = [(TOKEN_HEADER.encode(), b"t")]
+    asyncio.run(door({"type": "http", "path": "/", "headers": headers}, receive, send))
+    start, *pieces = sent
+    assert start["type"] == "http.response.start"
+    assert b"".join(piece["body"] for piece in pieces) == body
+    assert max(len(piece["body"]) for piece in pieces) <= PIECE_BYTES
+    assert [piece.get("more_body", False) for piece in pieces] == [True] * (len(pieces) - 1) + [False]
 
 
 def raw(link: SuperLink, line: str, *, host: str = "127.0.0.1", more: str = "") -> int:
