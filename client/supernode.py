@@ -4,7 +4,8 @@ Flower 1.41 has the pause between two requests for a message written into its lo
 (flwr/supernode/start_client_internal.py: ``time.sleep(3)``, and 0.5 while it waits for the app's reply). With
 short rounds that pause is most of a round. After an answer the next question often comes at once: then it
 asks every `SHORTEST_S`, ever more slowly. And a link that comes back is noticed within `RETRY_S` where Flower
-would wait up to 20 s between attempts. Nothing else of Flower is changed.
+would wait up to 20 s between attempts. A part of an answer that was stored while the link broke is found
+again (`Fleet`). Nothing else of Flower is changed.
 
 One thing is done before it starts. A node that was killed counts as connected for a minute; meanwhile Flower
 refuses its successor, and afterwards waits to the deadline for the answer that died with it. So the successor
@@ -22,9 +23,10 @@ from pathlib import Path
 
 import httpx
 from flwr.proto.fleet_pb2 import DeactivateNodeRequest
+from flwr.proto.message_pb2 import PullObjectRequest, PushObjectRequest, PushObjectResponse
 from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor
 from flwr.supercore.retry import http_retry
-from flwr.supernode import start_client_internal
+from flwr.supernode import fleet_http_connection, start_client_internal
 from flwr.supernode.cli import flower_supernode
 from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
@@ -55,6 +57,22 @@ class Clock:
         elif seconds == REPLY_PAUSE_S:  # an answer is under way
             seconds, self._next_s = REPLY_POLL_S, min(SHORTEST_S, self._poll_s)
         time.sleep(seconds)
+
+
+class Fleet(FleetHttpClient):
+    """Flower's client, which believes no repeated push that it failed before it has looked.
+
+    The SuperLink takes each part of an answer once. When the link breaks after that and before it has said
+    so, the push is repeated and answered with "not stored", and the whole answer would be dropped.
+    """
+
+    def PushObject(self, request: PushObjectRequest) -> PushObjectResponse:  # noqa: N802 - Flower's name
+        """Push one part; `stored` also if it was there before."""
+        answer = super().PushObject(request)
+        if not answer.stored:
+            same = PullObjectRequest(node=request.node, run_id=request.run_id, object_id=request.object_id)
+            answer.stored = self.PullObject(same).object_available
+        return answer
 
 
 def leave(arguments: Sequence[str]) -> bool:
@@ -98,6 +116,7 @@ def main() -> None:
     if leave(rest):
         time.sleep(LEFT_S)
     http_retry.MAX_RETRY_DELAY = RETRY_S  # type: ignore[attr-defined]
+    fleet_http_connection.FleetHttpClient = Fleet  # type: ignore[attr-defined]
     start_client_internal.time = Clock(float(poll_s))  # type: ignore[assignment, attr-defined]
     sys.argv = ["flower-supernode", *rest]
     flower_supernode()

@@ -15,6 +15,7 @@ from flwr.proto.control_pb2 import (
     UnregisterNodeRequest,
 )
 from flwr.proto.fab_pb2 import Fab
+from flwr.proto.message_pb2 import PullObjectRequest, PushObjectRequest, PushObjectResponse
 from flwr.proto.runtime_pb2 import AcquireTaskRequest, PushTaskOutputRequest
 from flwr.supercore.constant import TaskType
 from flwr.supercore.control.control_http_client import ControlHttpClient
@@ -158,6 +159,21 @@ def runtime_client(link: Link, token: str) -> RuntimeHttpClient:
     return RuntimeHttpClient.from_server_address(link.address, False, link.ca, _interceptors(link, token))
 
 
+class _Runtime(RuntimeHttpClient):
+    """Flower's client, which believes no repeated push that it failed before it has looked.
+
+    The SuperLink takes each object once. When it is killed after that and before it has said so, the push is
+    repeated and answered with "not stored", though the object is there.
+    """
+
+    def PushObject(self, request: PushObjectRequest) -> PushObjectResponse:  # noqa: N802 - Flower's name
+        answer = super().PushObject(request)
+        if not answer.stored:
+            same = PullObjectRequest(node=request.node, run_id=request.run_id, object_id=request.object_id)
+            answer.stored = self.PullObject(same).object_available
+        return answer
+
+
 class CoordinatorGrid(HttpGrid):
     """Flower's grid, with the token that opens the door, and held up by no single site."""
 
@@ -174,7 +190,7 @@ class CoordinatorGrid(HttpGrid):
         return self._arrivals.take(message_ids)
 
     def _connect(self) -> None:
-        self._client = RuntimeHttpClient.from_server_address(
+        self._client = _Runtime.from_server_address(
             self._link.address,
             False,
             self._link.ca,

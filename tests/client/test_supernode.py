@@ -13,12 +13,14 @@ from pathlib import Path
 
 import httpx
 import pytest
+from flwr.proto.message_pb2 import PullObjectResponse, PushObjectRequest, PushObjectResponse
 from flwr.supercore.retry import http_retry
-from flwr.supernode import start_client_internal
+from flwr.supernode import fleet_http_connection, start_client_internal
+from flwr.supernode.fleet_http_client import FleetHttpClient
 
 from client import supernode
 from client.runtime import Runtime
-from client.supernode import MESSAGE_PAUSE_S, REPLY_PAUSE_S, REPLY_POLL_S, RETRY_S, SHORTEST_S, Clock
+from client.supernode import MESSAGE_PAUSE_S, REPLY_PAUSE_S, REPLY_POLL_S, RETRY_S, SHORTEST_S, Clock, Fleet
 from server.flower import Flower, online
 from shared.ports import free_port
 from shared.processes import rotating_log
@@ -198,3 +200,21 @@ def uses_of_time(source: str) -> list[str]:
     statements = [node for node in ast.walk(tree) if isinstance(node, ast.Expr) and names & {*ast.walk(node)}]
     assert len(statements) == len(names)
     return [ast.unparse(node) for node in sorted(statements, key=lambda node: node.lineno)]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_part_that_was_stored_before_the_link_broke_counts_as_stored(
+    monkeypatch: pytest.MonkeyPatch, *, there: bool
+) -> None:
+    monkeypatch.setattr(FleetHttpClient, "PushObject", lambda *_: PushObjectResponse(stored=False))
+    monkeypatch.setattr(
+        FleetHttpClient,
+        "PullObject",
+        lambda *_: PullObjectResponse(object_found=True, object_available=there),
+    )
+    assert Fleet.__new__(Fleet).PushObject(PushObjectRequest(object_id="a")).stored is there
+
+
+def test_the_supernode_takes_our_client_of_the_fleet() -> None:
+    source = inspect.getsource(fleet_http_connection.http_request_response)
+    assert "FleetHttpClient.from_server_address(" in source  # by the name that `main` replaces

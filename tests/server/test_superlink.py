@@ -8,8 +8,15 @@ from pathlib import Path
 import httpx
 import pytest
 from cryptography import x509
+from flwr.app import ConfigRecord, Message, RecordDict
+from flwr.common.constant import SUPERLINK_NODE_ID
+from flwr.common.serde import run_from_proto
 from flwr.proto.control_pb2 import StopRunRequest
+from flwr.proto.message_pb2 import PushObjectRequest, PushObjectResponse
 from flwr.proto.runtime_pb2 import PullTaskInputRequest
+from flwr.supercore.runtime import RuntimeHttpClient
+from flwr.supercore.task_identity import TaskIdentity
+from flwr.supernode.fleet_http_connection import http_request_response
 
 from server import authority
 from server.door import CA_PATH
@@ -58,6 +65,38 @@ def test_whoever_holds_a_task_and_the_token_gets_the_run_and_the_bundle(
     assert found.run.run_id == run
     assert {k: v.string for k, v in found.run.override_config.items()} == {SETTING: "run-2"}
     assert found.fab.content == bundle()
+    flower.stop(run)
+
+
+def test_a_message_arrives_though_the_answer_to_each_push_is_lost(
+    link: SuperLink, flower: Flower, key: PrivateKey, site: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = flower.register(site, public_bytes(key))
+    run = flower.start("run-9")
+    task = flower.next_task()
+    assert task is not None
+    grid = CoordinatorGrid(link.link, task.token, max_reply_bytes=1)
+    grid.set_run(run_from_proto(grid._runtime_client.PullTaskInput(PullTaskInputRequest()).run))
+    push, stored = RuntimeHttpClient.PushObject, list[bool]()
+
+    def lost(client: RuntimeHttpClient, request: PushObjectRequest) -> PushObjectResponse:
+        push(client, request)
+        answer = push(client, request)  # as Flower repeats what it heard no answer to
+        stored.append(answer.stored)
+        return answer
+
+    monkeypatch.setattr(RuntimeHttpClient, "PushObject", lost)
+    for name, number in (("_task_id", 1), ("_run_id", run), ("_node_id", SUPERLINK_NODE_ID)):
+        monkeypatch.setattr(TaskIdentity, name, number)
+    message = Message(RecordDict({"part": ConfigRecord({"text": "a question"})}), node, "query")
+    with http_request_response(
+        link.address, False, link.settings.ca_pem.read_bytes(), (key, key.public_key())
+    ):  # Flower takes messages for connected nodes only
+        (sent,) = grid.push_messages([message])
+    assert sent
+    assert stored
+    assert not any(stored)  # so Flower says; the grid looks and finds them
+    grid.close()
     flower.stop(run)
 
 
