@@ -8,17 +8,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-import nibabel as nib
 import psutil
 
 from client.approvals import Approvals
 from client.audit import Audit
-from client.data import layouts
+from client.data import formats, layouts
 from client.data.layouts.base import Listed
 from client.data.patients import PatientTable
 from client.policy import ASK
 from client.site import Site
-from shared.errors import ConfigError, DataError, PolicyError
+from shared.errors import CaseError, ConfigError, DataError, PolicyError
 from shared.ports import free_port
 
 State = Literal["ok", "warning", "problem", "not yet"]
@@ -217,8 +216,8 @@ def _voxels(site: Site) -> tuple[int, int]:
     counts = []
     for item in listed[:: max(1, len(listed) // SAMPLED_SCANS)]:
         try:
-            x, y, z = nib.load(item.image).shape[:3]
-        except Exception:  # noqa: S112 - a case that cannot be read is skipped in a study, too
+            x, y, z = formats.header(item.only_image()).shape
+        except CaseError:  # a case that cannot be read is skipped in a study, too
             continue
         counts.append(x * y * z)
     return (len(listed) * sum(counts) // len(counts), max(counts)) if counts else (0, 0)

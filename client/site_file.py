@@ -19,8 +19,8 @@ name: example-hospital
 # Folder with the scans; only ever read.
 data: scans
 
-# How the folder is arranged: decathlon (imagesTr/, labelsTr/) or folders (images/, labels/). null
-# recognises it.
+# How the folder is arranged: bids, brats2015, brats_nifti, decathlon, dicom_series, folders (images/,
+# labels/), lits, manifest (a table manifest.csv), nnunet_raw, ucsb or vessel12. null recognises it.
 layout: null
 
 # Optional CSV with a column `case`, `patient` or both, history columns and outcomes. With both columns the

@@ -1,5 +1,7 @@
 """One real data set dealt out to several sites, with a shift between them that real hospitals show."""
 
+import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,24 +9,29 @@ import numpy as np
 
 from client.data import formats, layouts
 from client.data.layouts.base import Listed, Skipped
+from client.data.layouts.tree import ending
 from client.data.patients import PatientTable
 from shared.errors import CaseError, DataError
 from shared.randomness import generator
 from simulations.scenario import Folder
 
 TABLE = "patients.csv"
+SEVERAL_FILES = (".mhd", ".hdr", ".hdr.gz")
 
 
 @dataclass(frozen=True)
 class Dealt:
-    """Folder of each site, and what belongs to no site because it has no image."""
+    """Folder of each site, and what belongs to no site: it has no image, or not one file an image."""
 
     folders: dict[str, Path]
     left: tuple[Skipped, ...]
 
 
 def deal(source: Folder, data: Path, out: Path) -> Dealt:
-    """Link every case of `data` into one site's folder under `out`.
+    """Put every case of `data` into one site's folder under `out`.
+
+    The files are hard links, and copies where `out` lies on another disk: a site follows no link out of its
+    folder. Cases that a study cannot use yet, or whose image or label is more than one file, are left.
 
     Patients are ordered by their scans' own property `by`, the order is blurred by `mixing`, and consecutive
     parts go to the sites in the order of `shares`; all scans of one patient go to one site, with their rows
@@ -40,7 +47,15 @@ def deal(source: Folder, data: Path, out: Path) -> Dealt:
     table = data / TABLE if (data / TABLE).exists() else None
     known = PatientTable.load(table)
     patients: dict[str, list[Listed]] = {}
+    whole: list[Listed] = []
     for item in listed:
+        try:
+            _check_one_file(item)
+        except CaseError as error:
+            left.append(Skipped(item.case, error.reason, str(error)))
+        else:
+            whole.append(item)
+    for item in whole:
         patients.setdefault(known.patient_of(item.case), []).append(item)
     if len(patients) < len(source.shares):
         raise DataError(f"{data} holds {len(patients)} patients, for {len(source.shares)} sites.")
@@ -64,7 +79,7 @@ def deal(source: Folder, data: Path, out: Path) -> Dealt:
 
 
 def _property(item: Listed, by: str) -> float:
-    path = item.image if by == "intensity" else item.label
+    path = item.only_image() if by == "intensity" else item.label
     if path is None:
         return 0.0  # dealt out all the same: the site skips it by name
     try:
@@ -74,10 +89,23 @@ def _property(item: Listed, by: str) -> float:
     return float(np.percentile(array, 99)) if by == "intensity" else float(np.count_nonzero(array))
 
 
+def _check_one_file(item: Listed) -> None:
+    for path in (item.only_image(), item.label):
+        if path is not None and (path.is_dir() or ending(path.name).lower() in SEVERAL_FILES):
+            raise CaseError(
+                "unsupported_format",
+                f"{path} is more than one file, expected one to deal out. Convert it to .nii.gz.",
+            )
+
+
 def _link(item: Listed, folder: Path) -> None:
-    for name, path in (("imagesTr", item.image), ("labelsTr", item.label)):
+    for name, path in (("imagesTr", item.only_image()), ("labelsTr", item.label)):
         if path is None:
             continue
-        target = folder / name / path.name
+        target = folder / name / (item.case + ending(path.name))
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.symlink_to(path.resolve())
+        source = path.resolve()
+        try:
+            os.link(source, target)
+        except OSError:  # another disk, or another owner
+            shutil.copyfile(source, target)

@@ -95,7 +95,7 @@ def prepare(
     """
     listed, skipped = layouts.find(data_folder, layout).list_cases(data_folder)
     if not listed and not skipped:
-        raise DataError(f"{data_folder} holds no .nii or .nii.gz file. Give the folder that holds the scans.")
+        raise DataError(f"{data_folder} holds no scan. Give the folder that holds the scans.")
     table = PatientTable.load(patients_csv)
     cache_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     cases = []
@@ -105,7 +105,8 @@ def prepare(
         except CaseError as error:
             skipped.append(Skipped(item.case, error.reason, str(error)))
         except Exception as error:  # one odd file, whatever is wrong with it, must not end the run
-            skipped.append(Skipped(item.case, "unreadable", f"{item.image}: {type(error).__name__}: {error}"))
+            detail = f"{', '.join(map(str, item.images.values()))}: {type(error).__name__}: {error}"
+            skipped.append(Skipped(item.case, "unreadable", detail))
         else:
             cases.append(_with_patient(item.case, entry, table, study))
         if progress is not None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from client.data.layouts.base import stem
+from client.data.layouts.tree import stem
 from shared.errors import DataError
 from shared.files import write_atomically
 

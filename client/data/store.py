@@ -14,13 +14,17 @@ import numpy as np
 
 from client.data import formats
 from client.data.check import check_pair
+from client.data.formats.dicom_seg import DicomSeg, read_on
 from client.data.layouts.base import Listed
 from client.data.preprocess import preprocess
+from client.data.volumes import Volume
 from shared.errors import CaseError, DataError
 from shared.files import write_atomically
 from shared.npy import map_file
 from shared.study import Study
 
+SEG = DicomSeg.name
+ONE_FILE = (".nii", ".nii.gz", ".mha", ".tif", ".tiff")
 FORMAT = "wardround.cache/1"
 
 
@@ -29,12 +33,13 @@ def entry_of(item: Listed, study: Study, folder: Path) -> dict[str, Any]:
 
     The scan is read and preprocessed only if its key is new to `folder`. Raises CaseError.
     """
+    image_path = item.only_image()
     if item.label is None:
-        raise CaseError("label_missing", f"no label for the image {item.image}")
-    key = _key(item.image, item.label, study)
+        raise CaseError("label_missing", f"no label for the image {image_path}")
+    key = _key(image_path, item.label, study)
     if (known := _known(folder, key)) is not None:
         return known
-    image, label = formats.read(item.image), formats.read(item.label)
+    image, label = formats.read(image_path), _label(item.label, image_path)
     indices = check_pair(image, label, study.task, case=item.case)
     prepared = preprocess(image, indices, study.preprocessing, study.task, study.model)
     for kind, array in (("image", prepared.image), ("label", prepared.label)):
@@ -99,11 +104,24 @@ def _known(folder: Path, key: str) -> dict[str, Any] | None:
     return entry
 
 
+def _label(path: Path, image: Path) -> Volume:
+    """Read a label; a DICOM SEG onto the grid of the image that it was drawn on."""
+    if formats.find(path).name != SEG:
+        return formats.read(path)
+    return read_on(path, formats.DEFAULT, grid=formats.header(image))
+
+
+def _files(path: Path) -> tuple[Path, ...]:
+    """All files that a scan consists of: voxels may lie beside their header, and slices in a folder."""
+    if path.is_file() and path.name.lower().endswith(ONE_FILE):
+        return (path,)
+    return formats.header(path).files
+
+
 def _key(image: Path, label: Path, study: Study) -> str:
     total = hashlib.sha256(grid_digest(study).encode())
     for path in (image, label):
-        if not path.is_file():
-            raise CaseError("unreadable", f"{path} is not a regular file. Export it again or remove it.")
-        with path.open("rb") as stream:
-            total.update(hashlib.file_digest(stream, "sha256").digest())
+        for file in _files(path):
+            with file.open("rb") as stream:
+                total.update(hashlib.file_digest(stream, "sha256").digest())
     return total.hexdigest()

@@ -1,24 +1,55 @@
-"""What every data set layout does: name the cases of a folder, and name those it cannot use."""
+"""The records of a data set on disk: cases that are complete, cases that are skipped, and their parts."""
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
 from pathlib import Path
-from typing import Protocol
+from typing import Literal
 
 from shared.errors import CaseError
 
-NIFTI = (".nii.gz", ".nii")
-OTHER_SCANS = (".mha", ".mhd", ".nrrd", ".nhdr", ".hdr", ".dcm", ".mgz", ".mgh")
-Paths = Mapping[str, Collection[Path]]
+LabelKind = Literal["volume", "window", "points"]
+Kind = Literal["image", "label", "region"]
+ONE_CHANNEL = "image"
 
 
 @dataclass(frozen=True)
 class Listed:
-    """One case that is complete on disk; nothing has been opened yet."""
+    """One case that is complete on disk; nothing has been opened yet.
+
+    `images` maps each channel's name to its path, in the layout's order; a single channel that has no name
+    is called `image`. A path is a file, or a folder that holds one DICOM series. `label_kind` says what
+    `label` is: a volume on the image's grid, a mask in which one window only is labelled, or a CSV of points
+    x, y, z, label. `region` is a mask of the voxels that are looked at, where the data set has one.
+    `patient` is who or what the layout itself says cases have in common, or None.
+    """
 
     case: str
-    image: Path
+    images: Mapping[str, Path]
     label: Path | None
+    label_kind: LabelKind = "volume"
+    patient: str | None = None
+    region: Path | None = None
+
+    def only_image(self) -> Path:
+        """Return the image of a case of one channel and a label of voxels.
+
+        Raises
+        ------
+        CaseError
+            `unsupported_channels`, `unsupported_label`: a study cannot use such a case yet.
+        """
+        if len(self.images) != 1:
+            raise CaseError(
+                "unsupported_channels",
+                f"{self.case} has the channels {', '.join(self.images)}, expected one. Give one a case.",
+            )
+        if self.label_kind != "volume":
+            raise CaseError(
+                "unsupported_label",
+                f"{self.case}: the label {self.label} is of the kind {self.label_kind}, expected volume.",
+            )
+        return next(iter(self.images.values()))
 
 
 @dataclass(frozen=True)
@@ -30,84 +61,40 @@ class Skipped:
     detail: str
 
 
-class Layout(Protocol):
-    """One way to arrange a data set in a folder."""
+@dataclass(frozen=True)
+class Part:
+    """What a layout takes one file, or one folder of a DICOM series, for."""
 
-    name: str
-    wants: str
-    """What `recognises` looks for, in words."""
-
-    def recognises(self, folder: Path) -> bool:
-        """Whether `folder` is arranged this way."""
-
-    def list_cases(self, folder: Path, *, require_label: bool = True) -> tuple[list[Listed], list[Skipped]]:
-        """Every case under `folder`, usable or not, each list sorted by case.
-
-        With `require_label` an image without a label is skipped as ``label_missing``; without it such an
-        image is listed with `label` None.
-        """
+    case: str
+    kind: Kind
+    path: Path
+    channel: str = ONE_CHANNEL
+    patient: str | None = None
 
 
-def stem(name: str) -> str:
-    """Drop `.nii` or `.nii.gz` from a file name; other dots belong to the case (`a.b.nii.gz`: `a.b`)."""
-    for suffix in NIFTI:
-        if name.lower().endswith(suffix):
-            return name[: -len(suffix)]
-    return name
+@dataclass(frozen=True)
+class Sorted:
+    """All parts of a folder in any order, and what the layout itself refused.
 
-
-def scans(folder: Path) -> list[Path]:
-    """NIfTI names in `folder`, sorted; empty if there is no such folder.
-
-    Hidden names are left out: macOS leaves a `._x.nii.gz` beside each `x.nii.gz` that it copies.
+    `channels` are those that every case must have, in order; without, a case has those that it has.
+    `used` are further files that are accounted for.
     """
-    return [path for path in _visible(folder) if path.name.lower().endswith(NIFTI)]
+
+    parts: Sequence[Part]
+    skipped: Sequence[Skipped] = ()
+    channels: tuple[str, ...] = ()
+    used: frozenset[Path] = field(default_factory=frozenset)
 
 
-def other_scans(folder: Path) -> list[Skipped]:
-    """Skip, by name, scans of a format that is not read here: none goes missing without a word."""
-    return [
-        Skipped(path.stem, "unsupported_format", f"{path} is not NIfTI; convert it to .nii.gz")
-        for path in _visible(folder)
-        if path.name.lower().endswith(OTHER_SCANS)
-    ]
+class Evidence(IntEnum):
+    """How much speaks for a layout. A folder has the layout that most speaks for.
 
+    Where that is true of two layouts, the folder is ambiguous and a person decides: the order of the layouts
+    never does.
+    """
 
-def by_case(paths: Iterable[Path]) -> dict[str, list[Path]]:
-    """Files grouped by the case that their name says they belong to."""
-    found: dict[str, list[Path]] = {}
-    for path in paths:
-        found.setdefault(stem(path.name), []).append(path)
-    return found
-
-
-def pair(
-    cases: Iterable[str], images: Paths, labels: Paths, *, require_label: bool
-) -> tuple[list[Listed], list[Skipped]]:
-    """Match the files of each case; whoever lacks one, or has two of one kind, is skipped by name."""
-    listed, skipped = [], []
-    for case in sorted(cases):
-        try:
-            image = _only("image", images.get(case, ()))
-            label = _only("label", labels.get(case, ()))
-            if image is None:
-                raise CaseError("image_missing", f"no image for the label {label or case}")  # noqa: TRY301
-            if label is None and require_label:
-                raise CaseError("label_missing", f"no label for the image {image}")  # noqa: TRY301
-            listed.append(Listed(case, image, label))
-        except CaseError as error:
-            skipped.append(Skipped(case, error.reason, str(error)))
-    return listed, skipped
-
-
-def _only(kind: str, paths: Collection[Path]) -> Path | None:
-    if len(paths) > 1:
-        names = ", ".join(sorted(map(str, paths)))
-        raise CaseError("duplicate_case", f"{len(paths)} {kind} files claim this case: {names}. Keep one.")
-    return next(iter(paths), None)
-
-
-def _visible(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    NONE = 0
+    GENERAL = 1
+    """Names of folders that more than one layout has."""
+    SPECIFIC = 2
+    """File names, file content or a description that only this layout has."""

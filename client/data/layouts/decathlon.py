@@ -3,67 +3,67 @@
 Antonelli et al., The Medical Segmentation Decathlon, Nature Communications 13:4128 (2022).
 """
 
-import json
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from client.data.layouts.base import Listed, Skipped, by_case, other_scans, pair, scans, stem
+from client.data.layouts.base import Evidence, Part, Skipped, Sorted
+from client.data.layouts.description import DESCRIPTION, described
+from client.data.layouts.layout import Layout
+from client.data.layouts.tree import Tree, stem
 from shared.errors import DataError
 
 
-class Decathlon:
+class Decathlon(Layout):
     """The list in `dataset.json`, where there is one, and any further files in the two folders."""
 
     name = "decathlon"
     wants = "a file dataset.json or a folder imagesTr/ (and labelsTr/)"
 
-    def recognises(self, folder: Path) -> bool:
-        """Whether there is a `dataset.json` or an `imagesTr/` folder."""
-        return (folder / "dataset.json").is_file() or (folder / "imagesTr").is_dir()
+    def evidence(self, tree: Tree) -> Evidence:
+        """Specific if `dataset.json` lists an image that is there; general if there is it or `imagesTr/`."""
+        try:
+            entries, _ = _training_list(tree)
+        except DataError:
+            return Evidence.GENERAL
+        if any(image in tree for image, _ in entries):
+            return Evidence.SPECIFIC
+        here = tree.folder / DESCRIPTION in tree or tree.within("imagestr") or tree.within("labelstr")
+        return Evidence.GENERAL if here else Evidence.NONE
 
-    def list_cases(self, folder: Path, *, require_label: bool = True) -> tuple[list[Listed], list[Skipped]]:
-        """Cases of the list and of the folders; see `Layout.list_cases`.
-
-        Raises
-        ------
-        DataError
-            `dataset.json` is not a JSON object whose `training` is a list.
-        """
-        entries, refused = _training_list(folder)
-        claimed = {path for pair_of_paths in entries for path in pair_of_paths if path is not None}
-        images = by_case(path for path in scans(folder / "imagesTr") if path not in claimed)
-        labels = by_case(path for path in scans(folder / "labelsTr") if path not in claimed)
-        cases = images.keys() | labels.keys() | {stem(image.name) for image, _ in entries}
+    def sort(self, tree: Tree) -> Sorted:
+        """Entries of the list, then the files of the folders that it does not name."""
+        entries, refused = _training_list(tree)
+        claimed = {path for entry in entries for path in entry if path is not None}
+        parts: list[Part] = []
         for image, label in dict.fromkeys(entries):
             case = stem(image.name)
-            if image.exists():
-                images.setdefault(case, []).append(image)
-            if label is not None and label.exists():
-                labels.setdefault(case, []).append(label)
-        listed, skipped = pair(cases, images, labels, require_label=require_label)
-        skipped += [*refused, *other_scans(folder / "imagesTr")]
-        return listed, sorted(skipped, key=lambda skip: skip.case)
+            there = [Part(case, "image", image)] if image in tree else []
+            there += [Part(case, "label", label)] if label is not None and label in tree else []
+            parts += there
+            if not there:
+                detail = f"{tree.folder / DESCRIPTION} lists {image}, which is not there (nor a label)."
+                refused.append(Skipped(case, "image_missing", detail))
+        parts += [Part(stem(p.name), "image", p) for p in tree.within("imagestr") if p not in claimed]
+        parts += [Part(stem(p.name), "label", p) for p in tree.within("labelstr") if p not in claimed]
+        named = {part.case for part in parts}
+        return Sorted(parts, [skip for skip in refused if skip.case not in named])
 
 
-def _training_list(folder: Path) -> tuple[list[tuple[Path, Path | None]], list[Skipped]]:
-    """(image, label) of each entry of `training`, and the entries that name no usable file."""
-    path = folder / "dataset.json"
-    if not path.is_file():
-        return [], []
-    try:
-        description = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path} cannot be read as JSON ({error}). Correct it or remove it.") from error
-    training = description.get("training", []) if isinstance(description, dict) else None
+def _training_list(tree: Tree) -> tuple[list[tuple[Path, Path | None]], list[Skipped]]:
+    """(image, label) of each entry of `training`, and the entries that name no path inside the folder."""
+    path = tree.folder / DESCRIPTION
+    training = described(tree).get("training", [])
     if not isinstance(training, list):
         raise DataError(f"{path} must be an object whose `training` is a list of images and labels.")
     entries: list[tuple[Path, Path | None]] = []
     refused: list[Skipped] = []
     for number, entry in enumerate(training):
-        image = _inside(folder, entry.get("image") if isinstance(entry, dict) else None)
-        label = _inside(folder, entry.get("label") if isinstance(entry, dict) else None)
+        image = _inside(tree.folder, entry.get("image") if isinstance(entry, dict) else None)
+        label = _inside(tree.folder, entry.get("label") if isinstance(entry, dict) else None)
         if image is None:
-            detail = f"{path}: entry {number} of `training` names no image inside {folder}, found {entry!r}"
+            detail = (
+                f"{path}: entry {number} of `training` names no image inside {tree.folder}, found {entry!r}"
+            )
             refused.append(Skipped(f"training[{number}]", "image_missing", detail))
         else:
             entries.append((image, label))

@@ -11,7 +11,9 @@ from client.data import formats, store
 from client.data.cache import SiteData, load, prepare
 from shared.errors import DataError
 from shared.study import Study
-from tests.client.data.scans import picture, study, write_case, write_scan
+from tests.client.data.formats.samples import write_by_itk
+from tests.client.data.layouts.trees import write_brats_nifti, write_ucsb
+from tests.client.data.scans import affine_of, picture, study, write_case, write_scan
 
 URGENT = {"terms": [{"feature": "volume_ml"}]}
 
@@ -120,7 +122,7 @@ def test_broken_files_are_skipped_by_name_and_never_end_the_run(
     os.mkfifo(scans / "images" / "pipe.nii.gz")
     expected = {
         "nan": "not_finite", "four": "not_3d", "values": "label_values", "shape": "shape_mismatch",
-        "constant": "empty_image", "alone": "label_missing", "folder": "unreadable", "text": "unreadable",
+        "constant": "empty_image", "alone": "label_missing", "folder": "image_missing", "text": "unreadable",
         "pipe": "unreadable",
     }  # fmt: skip
     data = prepared(scans)
@@ -210,3 +212,32 @@ def test_the_dirty_folder_gives_six_cases_and_two_names(real_data: Path, tmp_pat
     data = prepared(real_data / "hippocampus_dirty", cache_folder=tmp_path / "cache")
     assert len(data.cases) == 6
     assert reasons(data) == {"hippocampus_118": "label_missing", "hippocampus_010": "image_missing"}
+
+
+def test_voxels_in_a_file_of_their_own_belong_to_what_an_entry_is_found_by(tmp_path: Path) -> None:
+    for name, array in zip(("images", "labels"), picture(0), strict=True):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        write_by_itk(tmp_path / "data" / name / "a.mhd", array, affine_of(1, 1, 1))
+
+    def key() -> str:
+        options: dict[str, Any] = {"layout": None, "patients_csv": None, "study": study()}
+        found = prepare(tmp_path / "data", cache_folder=tmp_path / "cache", **options)
+        assert found.skipped == ()
+        return found.cases[0].key
+
+    first = key()
+    assert key() == first
+    voxels = tmp_path / "data" / "images" / "a.raw"
+    voxels.write_bytes(np.frombuffer(voxels.read_bytes(), np.float32)[::-1].tobytes())
+    assert key() != first
+
+
+def test_cases_that_no_study_can_use_yet_are_named(tmp_path: Path) -> None:
+    write_brats_nifti(tmp_path / "brats", 2)
+    write_ucsb(tmp_path / "ucsb", 2)
+    for name, reason in (("brats", "unsupported_channels"), ("ucsb", "unsupported_label")):
+        found = prepare(
+            tmp_path / name, layout=None, patients_csv=None, study=study(), cache_folder=tmp_path / "cache"
+        )
+        assert found.cases == ()
+        assert [skip.reason for skip in found.skipped] == [reason] * 2
