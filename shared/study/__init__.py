@@ -8,7 +8,7 @@ from shared.study.fields import Fraction, Name, Positive, Size, Triple
 from shared.study.judging import Evaluation
 from shared.study.learning import Model, Privacy, Strategy, Training
 from shared.study.priority import NETWORK_FEATURES, Priority, Term, Tiers, Urgent, VolumeBound
-from shared.study.scans import Intensity, Preprocessing, Task
+from shared.study.scans import Intensity, Preprocessing, Requirements, Task
 from shared.study.whole import Study
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "Preprocessing",
     "Priority",
     "Privacy",
+    "Requirements",
     "Size",
     "Strategy",
     "Study",

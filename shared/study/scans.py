@@ -11,6 +11,11 @@ from shared.study.fields import Name, Size, Triple
 class Task(Config):
     """What is segmented. Label 0 is background; class i gathers the file values in `labels[i]`."""
 
+    channels: tuple[Name, ...] = Field(
+        default=("image",),
+        min_length=1,
+        description="what each case must have, stacked in this order; a study of one takes the only image",
+    )
     classes: tuple[Name, ...] = Field(min_length=1)
     labels: tuple[tuple[int, ...], ...] | None = Field(
         default=None, description="file label values per class; default: 1, 2, ... one value each"
@@ -18,12 +23,19 @@ class Task(Config):
     finding: tuple[Name, ...] | None = Field(
         default=None, description="classes that together count as a finding; default: all of them"
     )
+    truth: Literal["label", "points", "region"] = Field(
+        default="label",
+        description="label: every voxel is labelled. points: a table of labelled points, else unknown. "
+        "region: the mask of what is looked at, such as the lungs",
+    )
     minimum_finding_ml: float = Field(
         default=0.0, ge=0, description="smaller connected predictions are not findings"
     )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if len(set(self.channels)) != len(self.channels):
+            raise ValueError(f"each channel may be named once, found {list(self.channels)}")
         if self.labels is not None and len(self.labels) != len(self.classes):
             raise ValueError(f"labels has {len(self.labels)} entries for {len(self.classes)} classes")
         if len(set(self.classes)) != len(self.classes):
@@ -49,9 +61,12 @@ class Task(Config):
 
 
 class Intensity(Config):
-    """How intensities become network input: z-score over the foreground, or a CT window to 0..1."""
+    """How intensities become network input: z-score over the foreground, or a CT window to 0..1.
 
-    kind: Literal["zscore", "ct_window"] = "zscore"
+    robust_zscore takes median and interquartile range / 1.349 for mean and standard deviation.
+    """
+
+    kind: Literal["zscore", "robust_zscore", "ct_window"] = "zscore"
     low_hu: float = -160.0
     high_hu: float = 240.0
 
@@ -69,6 +84,17 @@ class Preprocessing(Config):
     intensity: Intensity = Intensity()
     crop_foreground: bool = True
     slices: int | None = Field(
-        default=None, ge=1, description="resample the last axis to this many slices for every patient"
+        default=None, ge=1, description="axial slices of every patient; a shorter series is padded"
+    )
+    long_series: Literal["resample", "groups"] = Field(
+        default="resample",
+        description="a longer series: interpolate, or average as many equal groups of slices",
     )
     shape: Size | None = Field(default=None, description="centre crop or zero pad to these common dimensions")
+
+
+class Requirements(Config):
+    """What a site must have to take part; `wardround site check SITE STUDY` says what is missing."""
+
+    minimum_patients: int = Field(default=1, ge=1)
+    classes: tuple[Name, ...] = Field(default=(), description="each in the label of one case at least")

@@ -10,7 +10,7 @@ from shared.study.fields import Name
 from shared.study.judging import Evaluation
 from shared.study.learning import Model, Privacy, Strategy, Training
 from shared.study.priority import Priority
-from shared.study.scans import Preprocessing, Task
+from shared.study.scans import Preprocessing, Requirements, Task
 
 
 class Study(Config):
@@ -22,6 +22,7 @@ class Study(Config):
         default="random", description="phantoms: pre-train on public synthetic volumes first"
     )
     task: Task
+    requires: Requirements = Requirements()
     preprocessing: Preprocessing = Preprocessing()
     model: Model = Model()
     training: Training = Training()
@@ -36,6 +37,12 @@ class Study(Config):
         values = read_yaml(path)
         inside = isinstance(values, dict) and isinstance(values.get("study"), dict)
         return cls.parse(values["study"] if inside else values, str(path))
+
+    @model_validator(mode="after")
+    def _classes_known(self) -> Self:
+        if unknown := set(self.requires.classes) - set(self.task.classes):
+            raise ValueError(f"requires.classes names {sorted(unknown)}, not among {list(self.task.classes)}")
+        return self
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> Self:

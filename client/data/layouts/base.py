@@ -21,7 +21,8 @@ class Listed:
     is called `image`. A path is a file, or a folder that holds one DICOM series. `label_kind` says what
     `label` is: a volume on the image's grid, a mask in which one window only is labelled, or a CSV of points
     x, y, z, label. `region` is a mask of the voxels that are looked at, where the data set has one.
-    `patient` is who or what the layout itself says cases have in common, or None.
+    `patient` is who or what the layout itself says cases have in common, or None. `components` names the
+    channels inside one file, in its order, where a description does so.
     """
 
     case: str
@@ -30,6 +31,7 @@ class Listed:
     label_kind: LabelKind = "volume"
     patient: str | None = None
     region: Path | None = None
+    components: tuple[str, ...] = ()
 
     def only_image(self) -> Path:
         """Return the image of a case of one channel and a label of voxels.
