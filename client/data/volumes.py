@@ -10,8 +10,6 @@ import numpy.typing as npt
 Affine = npt.NDArray[np.float64]
 Voxel = TypeVar("Voxel", bound=np.generic)
 
-MAX_VOXELS = 2**28
-
 
 @dataclass(frozen=True, eq=False)
 class Volume:
@@ -36,7 +34,7 @@ def to_ras(volume: Volume) -> Volume:
 
     An oblique scan keeps its small rotation: the axes become those nearest to RAS.
     """
-    affine = volume.affine @ nib.orientations.inv_ornt_aff(_orientation(volume.affine), volume.shape)
+    affine = volume.affine @ nib.orientations.inv_ornt_aff(orientation(volume.affine), volume.shape)
     if volume.array.ndim == 3:
         return Volume(array_to_ras(volume.array, volume.affine), affine)
     return Volume(np.stack([array_to_ras(part, volume.affine) for part in volume.array]), affine)
@@ -44,7 +42,7 @@ def to_ras(volume: Volume) -> Volume:
 
 def array_to_ras(array: npt.NDArray[Voxel], affine: Affine) -> npt.NDArray[Voxel]:
     """Flip and swap the axes of any (X, Y, Z) array on the grid of `affine`, as `to_ras` does."""
-    turned: npt.NDArray[Voxel] = nib.orientations.apply_orientation(array, _orientation(affine))
+    turned: npt.NDArray[Voxel] = nib.orientations.apply_orientation(array, orientation(affine))
     return np.ascontiguousarray(turned)
 
 
@@ -54,7 +52,7 @@ def spacing_mm(affine: Affine) -> npt.NDArray[np.float64]:
     return spacing
 
 
-def _orientation(affine: Affine) -> npt.NDArray[np.float64]:
+def orientation(affine: Affine) -> npt.NDArray[np.float64]:
     """(3, 2): the world axis nearest to each array axis, and 1 or -1 for its direction."""
     orientation: npt.NDArray[np.float64] = nib.orientations.io_orientation(affine)
     return orientation

@@ -7,12 +7,13 @@ tests/client/data/formats good samples of it.
 from pathlib import Path
 
 from client.data.formats.analyze import Pair
-from client.data.formats.base import Format, Header, Limits, unreadable
+from client.data.formats.base import Format, Header, unreadable
 from client.data.formats.dicom_seg import DicomSeg
 from client.data.formats.dicom_series import DicomSeries
 from client.data.formats.metaimage import MetaImage
 from client.data.formats.nifti import Nifti
 from client.data.formats.tiff import Tiff
+from client.data.limits import Limits
 from client.data.volumes import Volume
 
 # DICOM before TIFF: a DICOM file may begin with a TIFF header, and still be judged as DICOM.

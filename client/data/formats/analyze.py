@@ -8,9 +8,10 @@ from pathlib import Path
 
 import nibabel as nib
 
-from client.data.formats.base import Header, Limits, judged, unreadable
+from client.data.formats.base import Header, judged, unreadable
 from client.data.formats.nifti import Plan, first_block, held, magic, plan_of, scl_fields, voxels
 from client.data.formats.streams import beside, opened, start_of
+from client.data.limits import Limits
 from client.data.volumes import Volume
 from shared.errors import CaseError
 

@@ -20,10 +20,9 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import PositiveInt
 
-from client.data.volumes import MAX_VOXELS, Affine, Volume, spacing_mm
-from shared.config import Config
+from client.data.limits import Limits
+from client.data.volumes import Affine, Volume, spacing_mm
 from shared.errors import CaseError
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -31,21 +30,6 @@ for _library in ("pydicom", "tifffile", "nibabel"):  # for the same reason as `j
     logging.getLogger(_library).setLevel(logging.CRITICAL)
 
 SMALLEST_MM, LARGEST_MM = 1e-3, 1e3  # of a voxel's side
-
-
-class Limits(Config):
-    """How much one volume may ask of this site, whatever its format."""
-
-    max_voxels: PositiveInt = MAX_VOXELS
-    """Voxels times components."""
-    max_bytes: PositiveInt = 8 * MAX_VOXELS
-    """Bytes of voxels as stored, and of any one file that must be held in memory to be decoded."""
-    max_offset: PositiveInt = 2**24
-    """Bytes of a file that are not voxels, before them."""
-    max_tail: PositiveInt = 2**20
-    """Bytes after the voxels: some writers pad."""
-    max_files: PositiveInt = 2**13
-    """Files of one folder, and frames of one file."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,8 +17,9 @@ import pydicom
 from pydicom import Dataset
 from pydicom.filereader import read_partial
 
-from client.data.formats.base import Limits, judged, unreadable, unsupported
+from client.data.formats.base import judged, unreadable, unsupported
 from client.data.formats.streams import plain, start_of
+from client.data.limits import Limits
 from shared.errors import CaseError
 
 SEGMENTATION = frozenset(

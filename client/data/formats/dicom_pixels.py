@@ -20,9 +20,10 @@ from pydicom import uid
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.pixels.decoders.base import get_decoder
 
-from client.data.formats.base import Limits, checked_shape, unreadable, unsupported
+from client.data.formats.base import checked_shape, unreadable, unsupported
 from client.data.formats.dicom_file import DicomFile, whole
 from client.data.formats.streams import plain, read_exactly
+from client.data.limits import Limits
 from shared.errors import CaseError
 
 GREY = frozenset({"MONOCHROME1", "MONOCHROME2"})

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from client.data.formats.base import Header, Limits, checked_shape, judged, unreadable, unsupported
+from client.data.formats.base import Header, checked_shape, judged, unreadable, unsupported
 from client.data.formats.dicom_file import (
     SEGMENTATION,
     DicomFile,
@@ -23,6 +23,7 @@ from client.data.formats.dicom_file import (
 )
 from client.data.formats.dicom_frames import SAME_PLACE_MM, Frame, frames_in, group_of, same_plane, stacked
 from client.data.formats.dicom_pixels import Pixels, frames_of, pixels_of
+from client.data.limits import Limits
 from client.data.volumes import Affine, Volume
 from shared.errors import CaseError
 
@@ -88,7 +89,7 @@ def segments(path: Path, limits: Limits) -> tuple[Segment, ...]:
 
 
 def read_on(
-    path: Path, limits: Limits, *, grid: Header | None = None, wanted: Collection[int] | None = None
+    path: Path, limits: Limits, *, grid: Header | Volume | None = None, wanted: Collection[int] | None = None
 ) -> Volume:
     """Read the `wanted` segments (all, without) onto the grid of a series, or onto their own.
 
@@ -133,7 +134,7 @@ def _numbered(
     return np.where(np.isin(values.T, list(chosen)), values.T, 0).astype(np.uint16)
 
 
-def _plan(path: Path, limits: Limits, grid: Header | None) -> _Plan:
+def _plan(path: Path, limits: Limits, grid: Header | Volume | None) -> _Plan:
     file = opened_dicom(path, limits)
     if file.sop_class not in SEGMENTATION:
         raise unreadable(path, "it is no DICOM segmentation")

@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 from pydicom.uid import UID
 
-from client.data.formats.base import Header, Limits, checked_affine, checked_shape, judged, scaled, unreadable
+from client.data.formats.base import Header, checked_affine, checked_shape, judged, scaled, unreadable
 from client.data.formats.dicom_file import SEGMENTATION, DicomFile, is_dicom, opened_dicom
 from client.data.formats.dicom_frames import Frame, frames_in, stacked
 from client.data.formats.dicom_pixels import Pixels, frames_of, pixels_of
+from client.data.limits import Limits
 from client.data.volumes import Volume
 from shared.errors import CaseError
 

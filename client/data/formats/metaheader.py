@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from client.data.formats.base import Limits, unreadable
+from client.data.formats.base import unreadable
 from client.data.formats.streams import plain
+from client.data.limits import Limits
 
 LAST = "ElementDataFile"
 MAX_HEADER = 2**16  # bytes

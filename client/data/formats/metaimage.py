@@ -20,7 +20,6 @@ import numpy.typing as npt
 from client.data.formats.base import (
     LPS_TO_RAS,
     Header,
-    Limits,
     checked_affine,
     checked_shape,
     judged,
@@ -39,6 +38,7 @@ from client.data.formats.streams import (
     refuse_tail,
     start_of,
 )
+from client.data.limits import Limits
 from client.data.volumes import Affine, Volume
 from shared.errors import CaseError
 

@@ -15,7 +15,6 @@ import numpy.typing as npt
 
 from client.data.formats.base import (
     Header,
-    Limits,
     checked_affine,
     checked_shape,
     judged,
@@ -24,11 +23,13 @@ from client.data.formats.base import (
     unsupported,
 )
 from client.data.formats.streams import Stream, opened, read_exactly, refuse_tail, skip, start_of
+from client.data.limits import Limits
 from client.data.volumes import Affine, Volume
 from shared.errors import CaseError
 
 HEADERS = {348: nib.Nifti1Header, 540: nib.Nifti2Header}
 MAGIC = {348: (344, 4), 540: (4, 4)}  # where it stands, how much of it is compared
+MOST_CHANNELS = 16  # more along the fourth axis are points in time
 READ_UNITS = (0, 2)  # NIfTI-1: 0 unknown, 1 metre, 2 millimetre, 3 micrometre
 
 
@@ -44,7 +45,10 @@ class Plan:
 
 
 class Nifti:
-    """One file that begins with its header; a fourth and later axes of length 1 are dropped."""
+    """One file that begins with its header; a fourth axis holds the channels, as the Decathlon has them.
+
+    Later axes must be of length 1 and are dropped.
+    """
 
     name = "nifti"
     suffixes: tuple[str, ...] = (".nii", ".nii.gz")
@@ -131,7 +135,11 @@ def plan_of(
     if not 1 <= axes <= 7:
         raise unreadable(path, f"it has {axes} axes, expected 1 to 7")
     dtype = _dtype(raw, path)
-    shape = checked_shape(sizes, path, limits, itemsize=dtype.itemsize)
+    components = 1
+    if len(sizes) > 3 and 1 < sizes[3] <= MOST_CHANNELS and all(side == 1 for side in sizes[4:]):
+        components = sizes[3]
+        sizes = sizes[:3]
+    shape = checked_shape(sizes, path, limits, components=components, itemsize=dtype.itemsize)
     offset = float(raw["vox_offset"])
     if not (offset.is_integer() and first_offset <= offset <= limits.max_offset):
         raise unreadable(path, f"its voxels are said to begin at byte {offset}")
@@ -146,10 +154,10 @@ def plan_of(
     header = Header(
         format=name,
         shape=shape,
-        components=1,
+        components=components,
         dtype=dtype,
         affine=_affine(raw, path),
-        bytes_declared=math.prod(shape) * dtype.itemsize,
+        bytes_declared=math.prod(shape) * components * dtype.itemsize,
         files=files,
         notes=notes,
     )
@@ -168,7 +176,11 @@ def voxels(stream: Stream, plan: Plan, taken: int, limits: Limits) -> Volume:
     skip(stream, plan.offset - taken, plan.file)
     raw = read_exactly(stream, plan.header.bytes_declared, plan.file)
     refuse_tail(stream, plan.offset + plan.header.bytes_declared, limits.max_tail, plan.file)
-    values: npt.NDArray[Any] = raw.view(plan.header.dtype).reshape(plan.header.shape, order="F")
+    values: npt.NDArray[Any] = raw.view(plan.header.dtype)
+    if plan.header.components == 1:
+        values = values.reshape(plan.header.shape, order="F")
+    else:  # the channels are the last axis of a file, the slowest one in memory, and our first
+        values = np.moveaxis(values.reshape((*plan.header.shape, plan.header.components), order="F"), -1, 0)
     return Volume(scaled(values, plan.slope, plan.intercept), plan.header.affine)
 
 

@@ -18,7 +18,6 @@ from PIL import Image
 from client.data.formats.base import (
     LPS_TO_RAS,
     Header,
-    Limits,
     checked_affine,
     checked_shape,
     judged,
@@ -28,6 +27,7 @@ from client.data.formats.base import (
 )
 from client.data.formats.streams import plain, read_exactly, start_of
 from client.data.formats.tiffheader import Tags, tags_of
+from client.data.limits import Limits
 from client.data.volumes import Affine, Volume
 
 WIDTH, LENGTH, BITS, COMPRESSION, PHOTOMETRIC = 256, 257, 258, 259, 262

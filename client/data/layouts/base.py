@@ -6,8 +6,6 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Literal
 
-from shared.errors import CaseError
-
 LabelKind = Literal["volume", "window", "points"]
 Kind = Literal["image", "label", "region"]
 ONE_CHANNEL = "image"
@@ -33,26 +31,6 @@ class Listed:
     region: Path | None = None
     components: tuple[str, ...] = ()
 
-    def only_image(self) -> Path:
-        """Return the image of a case of one channel and a label of voxels.
-
-        Raises
-        ------
-        CaseError
-            `unsupported_channels`, `unsupported_label`: a study cannot use such a case yet.
-        """
-        if len(self.images) != 1:
-            raise CaseError(
-                "unsupported_channels",
-                f"{self.case} has the channels {', '.join(self.images)}, expected one. Give one a case.",
-            )
-        if self.label_kind != "volume":
-            raise CaseError(
-                "unsupported_label",
-                f"{self.case}: the label {self.label} is of the kind {self.label_kind}, expected volume.",
-            )
-        return next(iter(self.images.values()))
-
 
 @dataclass(frozen=True)
 class Skipped:
@@ -65,13 +43,19 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Part:
-    """What a layout takes one file, or one folder of a DICOM series, for."""
+    """What a layout takes one file, or one folder of a DICOM series, for.
+
+    `label_kind` is given where the label of the case need not be of the layout's own kind, `components` where
+    a description names the channels inside a file.
+    """
 
     case: str
     kind: Kind
     path: Path
     channel: str = ONE_CHANNEL
     patient: str | None = None
+    label_kind: LabelKind | None = None
+    components: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -79,13 +63,15 @@ class Sorted:
     """All parts of a folder in any order, and what the layout itself refused.
 
     `channels` are those that every case must have, in order; without, a case has those that it has.
-    `used` are further files that are accounted for.
+    `absent` are pairs of case and channel that are known not to be there all the same. `used` are further
+    files that are accounted for.
     """
 
     parts: Sequence[Part]
     skipped: Sequence[Skipped] = ()
     channels: tuple[str, ...] = ()
     used: frozenset[Path] = field(default_factory=frozenset)
+    absent: frozenset[tuple[str, str]] = field(default_factory=frozenset)
 
 
 class Evidence(IntEnum):

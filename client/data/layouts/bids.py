@@ -30,6 +30,7 @@ class Bids(Layout):
     """Anatomical images with one mask a session; `patient` is the subject."""
 
     name = "bids"
+    patients_by = "the subject"
     wants = "sub-<subject>/anat/sub-<subject>_<suffix>.nii.gz, masks in derivatives/"
 
     def evidence(self, tree: Tree) -> Evidence:

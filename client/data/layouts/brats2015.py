@@ -21,6 +21,7 @@ class Brats2015(Layout):
     """A case is a folder; its name is kept apart by the grade, for both grades use the same names."""
 
     name = "brats2015"
+    patients_by = "the names of the time points"
     wants = "VSD.Brain.*.MR_Flair.*.mha and the like, in a folder a case"
 
     def evidence(self, tree: Tree) -> Evidence:

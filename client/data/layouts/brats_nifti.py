@@ -20,6 +20,7 @@ class BratsNifti(Layout):
     """A case is a folder, and its files begin with the name of the folder."""
 
     name = "brats_nifti"
+    patients_by = "the names of the time points"
     wants = "<case>/<case>_flair.nii.gz and the like"
 
     def evidence(self, tree: Tree) -> Evidence:

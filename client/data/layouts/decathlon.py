@@ -3,11 +3,12 @@
 Antonelli et al., The Medical Segmentation Decathlon, Nature Communications 13:4128 (2022).
 """
 
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from client.data.layouts.base import Evidence, Part, Skipped, Sorted
-from client.data.layouts.description import DESCRIPTION, described
+from client.data.layouts.description import DESCRIPTION, channel_names, described
 from client.data.layouts.layout import Layout
 from client.data.layouts.tree import Tree, stem
 from shared.errors import DataError
@@ -46,7 +47,10 @@ class Decathlon(Layout):
         parts += [Part(stem(p.name), "image", p) for p in tree.within("imagestr") if p not in claimed]
         parts += [Part(stem(p.name), "label", p) for p in tree.within("labelstr") if p not in claimed]
         named = {part.case for part in parts}
-        return Sorted(parts, [skip for skip in refused if skip.case not in named])
+        left = [skip for skip in refused if skip.case not in named]
+        names = tuple(channel_names(tree).values())
+        parts = [replace(part, components=names) if part.kind == "image" else part for part in parts]
+        return Sorted(parts, left)
 
 
 def _training_list(tree: Tree) -> tuple[list[tuple[Path, Path | None]], list[Skipped]]:

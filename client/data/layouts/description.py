@@ -34,6 +34,25 @@ def described(tree: Tree) -> dict[str, Any]:
     return description
 
 
+def channel_names(tree: Tree) -> dict[int, str]:
+    """Return the names in `channel_names`, in its first version `modality`, by number and in that order.
+
+    Raises
+    ------
+    DataError
+        They are not names by number, or two are equal.
+    """
+    description = described(tree)
+    found = description.get("channel_names", description.get("modality", {}))
+    where = f"{tree.folder / DESCRIPTION}: `channel_names`"
+    if not isinstance(found, dict) or not all(str(key).isdecimal() for key in found):
+        raise DataError(f"{where} must map numbers to names, found {found!r}.")
+    names = {int(key): str(found[key]) for key in sorted(found, key=int)}
+    if len(set(names.values())) < len(names):
+        raise DataError(f"{where} gives two channels one name: {', '.join(names.values())}. Rename one.")
+    return names
+
+
 def numbered(tree: Tree) -> bool:
     """Whether the images end in `_0000`, `_0001`, ... and the labels, or `channel_names`, bear that out."""
     names = [NUMBERED.fullmatch(stem(path.name)) for path in tree.within("imagestr")]

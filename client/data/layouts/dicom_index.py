@@ -11,9 +11,10 @@ from typing import BinaryIO
 
 import pydicom
 
-from client.data.formats.base import Limits, judged, unsupported
+from client.data.formats.base import judged, unsupported
 from client.data.formats.dicom_file import SEGMENTATION
 from client.data.formats.streams import plain
+from client.data.limits import Limits
 from shared.errors import CaseError
 
 TAGS = (

@@ -26,6 +26,7 @@ class DicomSeries(Layout):
     """A case is a series of images, `patient` all series with one PatientID, called by their first study."""
 
     name = "dicom_series"
+    patients_by = "DICOM PatientID"
     wants = "folders of DICOM files, one series each, with DICOM SEG files or series of masks"
     shows_names = False
 

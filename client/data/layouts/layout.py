@@ -19,6 +19,8 @@ class Layout(ABC):
     wants: str
     """What `evidence` looks for, in words."""
     label_kind: LabelKind = "volume"
+    patients_by = "the names of the files"
+    """What `Listed.patient` comes from, in words, where the layout gives it."""
     shows_names = True
     """Whether names of files may stand in `case`; they may not where they tend to be patients' names."""
 

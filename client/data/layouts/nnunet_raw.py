@@ -5,10 +5,9 @@ in its first version in `modality`.
 """
 
 from client.data.layouts.base import Evidence, Part, Sorted
-from client.data.layouts.description import DESCRIPTION, NUMBERED, described, numbered
+from client.data.layouts.description import NUMBERED, channel_names, numbered
 from client.data.layouts.layout import Layout
 from client.data.layouts.tree import Tree, stem
-from shared.errors import DataError
 
 
 class NnunetRaw(Layout):
@@ -37,12 +36,4 @@ class NnunetRaw(Layout):
 
 def _names(tree: Tree) -> dict[str, str]:
     """Channel name by its four digits, in order; nothing where `dataset.json` does not say."""
-    description = described(tree)
-    found = description.get("channel_names", description.get("modality", {}))
-    where = f"{tree.folder / DESCRIPTION}: `channel_names`"
-    if not isinstance(found, dict) or not all(str(key).isdecimal() for key in found):
-        raise DataError(f"{where} must map numbers to names, found {found!r}.")
-    names = {f"{int(key):04}": str(found[key]) for key in sorted(found, key=int)}
-    if len(set(names.values())) < len(names):
-        raise DataError(f"{where} gives two channels one name: {', '.join(names.values())}. Rename one.")
-    return names
+    return {f"{number:04}": name for number, name in channel_names(tree).items()}

@@ -26,7 +26,7 @@ def assembled(
     for case, parts in cases.items():
         try:
             _closed(tree, parts)
-            listed.append(_case(case, parts, found.channels, label_kind, require_label=require_label))
+            listed.append(_case(case, parts, found, label_kind, require_label=require_label))
         except CaseError as error:
             others = [str(part.path) for part in parts if str(part.path) not in str(error)]
             detail = f"{error} Also of this case: {', '.join(others)}." if others else str(error)
@@ -52,8 +52,9 @@ def _closed(tree: Tree, parts: Iterable[Part]) -> None:
 
 
 def _case(
-    case: str, parts: list[Part], wanted: tuple[str, ...], label_kind: LabelKind, *, require_label: bool
+    case: str, parts: list[Part], found: Sorted, label_kind: LabelKind, *, require_label: bool
 ) -> Listed:
+    wanted = tuple(channel for channel in found.channels if (case, channel) not in found.absent)
     files = ", ".join(sorted(str(part.path) for part in parts))
     images: dict[str, list[Path]] = {}
     for part in parts:
@@ -80,9 +81,10 @@ def _case(
         case=case,
         images=_ordered(chosen, wanted),
         label=label,
-        label_kind=label_kind,
+        label_kind=next((part.label_kind for part in parts if part.label_kind), label_kind),
         patient=next(iter(patients), None),
         region=region,
+        components=next((part.components for part in parts if part.components), ()),
     )
 
 

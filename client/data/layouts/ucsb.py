@@ -19,6 +19,7 @@ class Ucsb(Layout):
     """Images end in `_ccd`; masks do not."""
 
     name = "ucsb"
+    patients_by = "the slide"
     wants = "ytma<slide>_<date>_benign<n>_ccd.tif and the masks of the same name"
     label_kind: LabelKind = "window"
 

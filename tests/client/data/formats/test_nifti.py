@@ -69,7 +69,9 @@ def test_trailing_axes_of_one_are_dropped_and_others_refused(tmp_path: Path) -> 
     for name, array in (("four.nii", image[..., None]), ("five.nii", image[..., None, None])):
         nib.save(nib.Nifti1Image(array, affine_of(1, 1, 1)), tmp_path / name)
         np.testing.assert_array_equal(formats.read(tmp_path / name).array, image)
-    for name, array in (("time.nii", np.stack([image] * 2, -1)), ("flat.nii", image[..., 0])):
+    vectors = np.zeros((*image.shape, 1, 3))
+    series = np.stack([image] * 17, -1)
+    for name, array in (("time.nii", series), ("flat.nii", image[..., 0]), ("vectors.nii", vectors)):
         nib.save(nib.Nifti1Image(array, affine_of(1, 1, 1)), tmp_path / name)
         assert reason(tmp_path / name) == "not_3d"
 
@@ -170,3 +172,14 @@ def test_no_byte_of_a_header_can_do_more_than_a_case_error(
         return
     assert volume.array.ndim == 3
     assert np.isfinite(volume.affine).all()
+
+
+def test_a_fourth_axis_holds_the_channels(tmp_path: Path) -> None:
+    image = np.stack([picture(seed)[0] for seed in range(4)], -1)
+    for name in ("brain.nii", "brain.nii.gz"):
+        nib.save(nib.Nifti1Image(image, affine_of(1, 1, 1)), tmp_path / name)
+        header = formats.header(tmp_path / name)
+        assert (header.shape, header.components) == (image.shape[:3], 4)
+        read = formats.read(tmp_path / name)
+        np.testing.assert_array_equal(read.array, np.moveaxis(image, -1, 0))
+        assert read.shape == image.shape[:3]

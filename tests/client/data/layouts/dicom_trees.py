@@ -62,7 +62,7 @@ def _identity(uid: str, index: int) -> dict[str, str]:
         "FrameOfReferenceUID": f"{uid}.2",
         "PatientID": f"MRN-{index // 2:05}",
         "PatientName": "Nobody^Special",
-        "StudyDate": f"2020010{index + 1}",
+        "StudyDate": f"202001{index + 1:02}",
     }
 
 

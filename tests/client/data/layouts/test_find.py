@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 
 from client.data import layouts
-from client.data.layouts.base import Listed, Skipped
+from client.data.layouts.base import Skipped
 from client.data.layouts.tree import stem
-from shared.errors import CaseError, DataError
+from shared.errors import DataError
 
 LISTED_A = [{"image": "./imagesTr/a.nii.gz"}]
 
@@ -154,17 +154,6 @@ def test_channel_names_that_cannot_be_used_are_a_data_error(names: object, tmp_p
     (tmp_path / "dataset.json").write_text(json.dumps({"channel_names": names}))
     with pytest.raises(DataError, match="channel_names"):
         layouts.find(tmp_path, "nnunet_raw").list_cases(tmp_path)
-
-
-def test_a_case_of_several_channels_or_another_label_is_refused_by_name(tmp_path: Path) -> None:
-    one = Listed("a", {"image": tmp_path / "a.nii"}, None)
-    assert one.only_image() == tmp_path / "a.nii"
-    with pytest.raises(CaseError, match="t1, t2") as error:
-        Listed("a", {"t1": tmp_path, "t2": tmp_path}, None).only_image()
-    assert error.value.reason == "unsupported_channels"
-    with pytest.raises(CaseError, match="points") as error:
-        Listed("a", {"image": tmp_path}, None, label_kind="points").only_image()
-    assert error.value.reason == "unsupported_label"
 
 
 @pytest.mark.real_data

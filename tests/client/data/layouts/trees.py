@@ -20,16 +20,18 @@ from tests.client.data.layouts.made import AFFINE, Made
 from tests.client.data.scans import picture, write_scan
 
 BRATS = ("t1", "t1ce", "t2", "flair")
+SLIDES = ("ytma10", "ytma12", "ytma23", "ytma49", "ytma55")
 
 
 def write_brats2015(folder: Path, count: int = 3) -> Made:
-    """`.mha`; the first case of HGG and of LGG have the same name."""
+    """`.mha`; the first case of HGG and of LGG have the same name. The label has the values 1 to 4."""
     cases: dict[str, str | None] = {}
     names = {"t1": "MR_T1", "t1ce": "MR_T1c", "t2": "MR_T2", "flair": "MR_Flair"}
     for index in range(count):
         grade = ("HGG", "LGG")[index % 2]
         name = f"brats_2013_pat{index // 2 + 1:04}_1"
         image, label = picture(index)
+        label[3, 4, 4:6] = 3, 4
         number = 54510 + 10 * index
         inner = {f"VSD.Brain.XX.O.{names[c]}.{number + i}": image + i for i, c in enumerate(BRATS)}
         inner[f"VSD.Brain_3more.XX.O.OT.{number + 9}"] = label
@@ -73,7 +75,7 @@ def write_ucsb(folder: Path, count: int = 3) -> Made:
     """RGB TIFF (80 x 96); the mask has 255 in cells of one window and is 0 all around."""
     cases: dict[str, str | None] = {}
     for index in range(count):
-        slide = ("ytma10", "ytma12", "ytma23")[index % 3]
+        slide = SLIDES[index % len(SLIDES)]
         name = f"{slide}_010704_{('benign', 'malignant')[index % 2]}{index + 1}"
         rng = np.random.default_rng(index)
         image = rng.integers(150, 255, (80, 96, 3)).astype(np.uint8)
