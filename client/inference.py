@@ -15,7 +15,7 @@ def probabilities(net: nn.Module, image: np.ndarray, study: Study) -> np.ndarray
     Parameters
     ----------
     net : network in evaluation mode
-    image : (1, X, Y, Z) float32, prepared; X, Y (and Z in 3-D) multiples of the model's stride
+    image : (channels, X, Y, Z) float32, prepared; X, Y (and Z in 3-D) multiples of the model's stride
 
     Returns
     -------
@@ -24,7 +24,7 @@ def probabilities(net: nn.Module, image: np.ndarray, study: Study) -> np.ndarray
     device = next(net.parameters()).device
     volume = torch.from_numpy(np.array(image, dtype=np.float32)).to(device)
     if study.model.dimensions == 2:
-        slices = volume.permute(3, 0, 1, 2)  # (Z, 1, X, Y): each axial slice is an image of its own
+        slices = volume.permute(3, 0, 1, 2)  # (Z, C, X, Y): each axial slice is an image of its own
         logits = _run(net, slices, study.training.window[:2], study).permute(1, 2, 3, 0)
     else:
         logits = _run(net, volume[None], study.training.window, study)[0]

@@ -7,6 +7,7 @@ from PIL import Image
 from scipy import ndimage
 
 from shared.files import write_atomically
+from shared.unlabelled import UNLABELLED
 
 REFERENCE = (0, 158, 115)  # Okabe-Ito green
 PREDICTION = (230, 159, 0)  # Okabe-Ito orange
@@ -16,8 +17,10 @@ SIDE_PX = 256
 def overlay(image: np.ndarray, reference: np.ndarray, prediction: np.ndarray) -> Image.Image:
     """Draw the axial slice with the most reference and predicted voxels.
 
-    image : (X, Y, Z) float in RAS, reference and prediction : (X, Y, Z) class indices
+    image : (X, Y, Z) float in RAS, one channel; reference and prediction : (X, Y, Z) class indices, of which
+    UNLABELLED is not drawn
     """
+    reference = np.where(reference == UNLABELLED, 0, reference)
     marked = (reference > 0).sum(axis=(0, 1)) + (prediction > 0).sum(axis=(0, 1))
     k = int(marked.argmax()) if marked.any() else image.shape[2] // 2
     low, high = np.percentile(image[:, :, k], (1, 99))
@@ -37,11 +40,16 @@ def write_overlay(path: Path, picture: Image.Image) -> None:
         picture.save(temporary, format="PNG")
 
 
+def outline(mask: np.ndarray, width_px: int) -> np.ndarray:
+    """Return the pixels of a 2-D mask within `width_px` of its edge, so that what is inside shows through."""
+    edge: np.ndarray = mask & ~ndimage.binary_erosion(mask, iterations=width_px)
+    return edge
+
+
 def _outlines(classes: np.ndarray, factor: int) -> np.ndarray:
     edges = np.zeros(tuple(n * factor for n in classes.shape), dtype=bool)
     for value in np.unique(classes[classes > 0]):
-        mask = _enlarged(classes == value, factor)
-        edges |= mask & ~ndimage.binary_erosion(mask, iterations=max(1, factor // 4))
+        edges |= outline(_enlarged(classes == value, factor), max(1, factor // 4))
     return edges
 
 

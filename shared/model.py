@@ -22,7 +22,7 @@ Weights = dict[str, np.ndarray]
 
 
 def build(study: Study) -> nn.Module:
-    """MONAI U-Net: (B, 1, *spatial) -> logits (B, 1 + classes, *spatial), channel 0 is background.
+    """MONAI U-Net: (B, channels, *spatial) -> logits (B, 1 + classes, *spatial), channel 0 is background.
 
     Instance or group norm only: batch statistics mix patients, which breaks both federated averaging
     (Fed-IXI, FLamby) and any per-patient privacy guarantee.
@@ -31,7 +31,7 @@ def build(study: Study) -> nn.Module:
     norm = ("INSTANCE", {"affine": True}) if spec.norm == "instance" else ("GROUP", {"num_groups": 1})
     net: nn.Module = UNet(
         spatial_dims=spec.dimensions,
-        in_channels=1,
+        in_channels=len(study.task.channels),
         out_channels=1 + len(study.task.classes),
         channels=spec.channels,
         strides=(2,) * (len(spec.channels) - 1),

@@ -9,15 +9,20 @@ import hashlib
 import io
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from client.data import layouts
-from client.data.layouts.base import Skipped
-from client.data.patients import PatientTable
+from client.data.formats import DEFAULT, Limits
+from client.data.layouts.base import Listed, Skipped
+from client.data.patients import Patients, PatientTable
+from client.data.preparing.restore import restore
 from client.data.split import Split, split_of
 from client.data.store import FORMAT, entry_of, grid_digest, mapped_image, mapped_label, write_json
 from shared.errors import CaseError, DataError
@@ -29,34 +34,42 @@ from shared.study import Study, Urgent
 class CachedCase:
     """One usable case. `shape` is (X, Y, Z); see `preprocess.Prepared` for the other figures.
 
-    `outcome` is 1 urgent, 0 not, None unknown. `affine` is four rows of four numbers.
+    `outcome` is 1 urgent, 0 not, None unknown. `affine` is four rows of four numbers. `source_shape` and
+    `source_affine` are those of the files, to which a mask on this grid goes back.
     """
 
     case: str
     patient: str
     split: Split
     key: str
+    channels: int
     shape: tuple[int, int, int]
     spacing_mm: tuple[float, float, float]
     reference_voxels: tuple[int, ...]
     affine: tuple[tuple[float, ...], ...]
+    source_shape: tuple[int, int, int]
+    source_affine: tuple[tuple[float, ...], ...]
     history: dict[str, float]
     outcome: int | None
 
     def image(self, folder: Path) -> np.memmap[Any, np.dtype[np.float32]]:
-        """Network input (1, X, Y, Z) float32, read from disk as it is touched."""
-        return mapped_image(folder, self.key, self.shape)
+        """Network input (C, X, Y, Z) float32, read from disk as it is touched."""
+        return mapped_image(folder, self.key, self.shape, self.channels)
 
     def label(self, folder: Path) -> np.memmap[Any, np.dtype[np.uint8]]:
         """Class indices (X, Y, Z) uint8, read from disk as they are touched."""
         return mapped_label(folder, self.key, self.shape)
+
+    def restored(self, mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """Return a mask (X, Y, Z) of this grid on the grid of the case's files; see `restore.restore`."""
+        return restore(mask, np.array(self.affine), self.source_shape, np.array(self.source_affine))
 
 
 @dataclass(frozen=True)
 class SiteData:
     """Everything that a site can train and be judged on, and what it could not use.
 
-    `without_row` counts the cases that an existing patients table does not mention.
+    `without_row` counts the cases whose patient an existing patients table does not name, nor the data set.
     """
 
     folder: Path
@@ -81,46 +94,58 @@ def prepare(
     patients_csv: Path | None,
     study: Study,
     cache_folder: Path,
+    limits: Limits = DEFAULT,
+    workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> SiteData:
     """Read, check and preprocess every case into `cache_folder`; re-use what is there already.
 
     A case that cannot be used is skipped by name and reason (`SiteData.skipped`, `skipped.csv`) and never
-    ends the run. `progress` is called with (cases done, cases in all).
+    ends the run. Up to `workers` cases are in memory at a time. `progress` is called with (cases done, cases
+    in all).
 
     Raises
     ------
     DataError
         No known layout, not one case in the folder, or a faulty patients table.
     """
-    listed, skipped = layouts.find(data_folder, layout).list_cases(data_folder)
+    found = layouts.find(data_folder, layout)
+    listed, skipped = found.list_cases(data_folder, require_label=study.task.truth != "region")
     if not listed and not skipped:
         raise DataError(f"{data_folder} holds no scan. Give the folder that holds the scans.")
-    table = PatientTable.load(patients_csv)
+    patients = Patients(PatientTable.load(patients_csv), listed)
     cache_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     cases = []
-    for done, item in enumerate(listed, start=1):
-        try:
-            entry = entry_of(item, study, cache_folder)
-        except CaseError as error:
-            skipped.append(Skipped(item.case, error.reason, str(error)))
-        except Exception as error:  # one odd file, whatever is wrong with it, must not end the run
-            detail = f"{', '.join(map(str, item.images.values()))}: {type(error).__name__}: {error}"
-            skipped.append(Skipped(item.case, "unreadable", detail))
-        else:
-            cases.append(_with_patient(item.case, entry, table, study))
-        if progress is not None:
-            progress(done, len(listed))
+    with ThreadPoolExecutor(workers) as pool:  # decoding and arithmetic leave Python's lock
+        entries = pool.map(partial(_entry, study=study, folder=cache_folder, limits=limits), listed)
+        for done, (item, entry) in enumerate(zip(listed, entries, strict=True), start=1):
+            if isinstance(entry, Skipped):
+                skipped.append(entry)
+            else:
+                cases.append(_with_patient(item.case, entry, patients, study))
+            if progress is not None:
+                progress(done, len(listed))
     skipped.sort(key=lambda skip: skip.case)
     data = SiteData(
         folder=cache_folder,
         cases=tuple(cases),
         skipped=tuple(skipped),
-        has_subject_map=table.has_subject_map,
-        without_row=table.without_row(case.case for case in cases),
+        has_subject_map=patients.mapped(case.case for case in cases),
+        without_row=patients.without_row(case.case for case in cases),
     )
     _write_index(data, study)
     return data
+
+
+def _entry(item: Listed, *, study: Study, folder: Path, limits: Limits) -> dict[str, Any] | Skipped:
+    """Prepare one case; whatever is wrong with it must not end the run."""
+    try:
+        return entry_of(item, study, folder, limits)
+    except CaseError as error:
+        return Skipped(item.case, error.reason, str(error))
+    except Exception as error:
+        detail = f"{', '.join(map(str, item.images.values()))}: {type(error).__name__}: {error}"
+        return Skipped(item.case, "unreadable", detail)
 
 
 def load(cache_folder: Path, study: Study) -> SiteData:
@@ -160,8 +185,8 @@ def _index_name(study: Study) -> str:
     return f"dataset-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]}.json"
 
 
-def _with_patient(case: str, entry: dict[str, Any], table: PatientTable, study: Study) -> CachedCase:
-    patient = table.patient_of(case)
+def _with_patient(case: str, entry: dict[str, Any], patients: Patients, study: Study) -> CachedCase:
+    patient, table = patients.patient_of(case), patients.table
     urgent = study.priority.urgent if study.priority else None
     column = urgent.outcome.lower() if urgent and urgent.outcome else None
     history = table.history(case)
@@ -172,8 +197,9 @@ def _with_patient(case: str, entry: dict[str, Any], table: PatientTable, study: 
         outcome = _volume_outcome(entry, urgent, study) if urgent else None
     return _case(
         {
-            **entry,
+            **{name: value for name, value in entry.items() if name != "steps"},
             "case": case,
+            "channels": len(study.task.channels),
             "patient": patient,
             "split": split_of(patient, study.evaluation),
             "history": history,
@@ -199,8 +225,15 @@ def _volume_outcome(entry: dict[str, Any], urgent: Urgent, study: Study) -> int 
 
 
 def _case(values: dict[str, Any]) -> CachedCase:
-    triples = {name: tuple(values[name]) for name in ("shape", "spacing_mm", "reference_voxels")}
-    return CachedCase(**{**values, **triples, "affine": tuple(tuple(row) for row in values["affine"])})
+    rows = ("shape", "spacing_mm", "reference_voxels", "source_shape")
+    tables = ("affine", "source_affine")
+    return CachedCase(
+        **{
+            **values,
+            **{name: tuple(values[name]) for name in rows},
+            **{name: tuple(tuple(row) for row in values[name]) for name in tables},
+        }
+    )
 
 
 def _write_index(data: SiteData, study: Study) -> None:

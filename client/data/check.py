@@ -1,5 +1,7 @@
 """Whether an image and its label can be used together."""
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
@@ -10,15 +12,18 @@ from shared.study import Task
 AFFINE_TOLERANCE_MM = 1e-3
 ROUNDING_TOLERANCE = 1e-3
 LARGEST_LABEL = 2**16
+UNKNOWN = 254
+"""In `class_table`: a value of no class."""
 
 
-def check_image(image: Volume, *, case: str) -> None:
+def check_image(image: Volume, *, case: str, what: str = "image") -> None:
     """Raise CaseError `not_finite` or `empty_image` for an image that holds no usable picture."""
-    if bad := int(np.size(image.array) - np.isfinite(image.array).sum()):
-        raise CaseError("not_finite", f"{case}: {bad} voxels of the image are NaN or infinite.")
-    low, high = float(image.array.min()), float(image.array.max())
+    low, high = float(image.array.min()), float(image.array.max())  # NaN if any voxel is
+    if not (math.isfinite(low) and math.isfinite(high)):
+        bad = int(np.size(image.array) - np.isfinite(image.array).sum())
+        raise CaseError("not_finite", f"{case}: {bad} voxels of the {what} are NaN or infinite.")
     if low == high:
-        raise CaseError("empty_image", f"{case}: every voxel of the image is {low}. Was it exported whole?")
+        raise CaseError("empty_image", f"{case}: every voxel of the {what} is {low}. Was it exported whole?")
 
 
 def check_grid(image: Volume, other: Volume, *, case: str, what: str = "label") -> None:
@@ -48,10 +53,43 @@ def check_pair(image: Volume, label: Volume, task: Task, *, case: str) -> npt.ND
     """
     check_grid(image, label, case=case)
     check_image(image, case=case)
-    return _class_indices(label.array, task, case)
+    return class_indices(label.array, task, case=case)
 
 
-def whole_numbers(label: npt.NDArray[np.float32], *, case: str, expected: str) -> npt.NDArray[np.int32]:
+def class_indices(
+    label: npt.NDArray[np.float32], task: Task, *, case: str, what: str = "label"
+) -> npt.NDArray[np.uint8]:
+    """Return a label's values as class indices; see `check_pair`."""
+    expected = sorted({0, *(value for group in task.label_values for value in group)})
+    wanted = f"the study expects only {expected}. Correct the {what}, or task.labels."
+    with np.errstate(invalid="ignore"):
+        small = label.astype(np.uint8)
+    if (small == label).all():  # nearly every label there is: no need for wider numbers
+        class_of = class_table(task, 256)
+        if (class_of == np.arange(256))[: int(small.max()) + 1].all():
+            return small
+        indices = class_of[small]
+        if not (indices == UNKNOWN).any():
+            return indices
+    values = whole_numbers(label, case=case, expected=wanted, what=what)
+    counts = np.bincount(values.ravel(order="K"))  # much faster than sorting, as np.unique does
+    found = np.flatnonzero(counts).tolist()
+    if not set(found) <= set(expected):
+        raise _wrong_values(case, found, wanted, what)
+    return class_table(task, len(counts))[values]
+
+
+def class_table(task: Task, values: int) -> npt.NDArray[np.uint8]:
+    """Class index of each file value below `values`, (values,); UNKNOWN for those that the task lacks."""
+    class_of = np.full(values, UNKNOWN, np.uint8)
+    for index, group in enumerate(((0,), *task.label_values)):
+        class_of[[value for value in group if value < values]] = index
+    return class_of
+
+
+def whole_numbers(
+    label: npt.NDArray[np.float32], *, case: str, expected: str, what: str = "label"
+) -> npt.NDArray[np.int32]:
     """Return a label's values as whole numbers, same shape.
 
     Raises
@@ -60,31 +98,16 @@ def whole_numbers(label: npt.NDArray[np.float32], *, case: str, expected: str) -
         `not_finite`; `label_values` for fractions, negative or enormous values. `expected` is its advice.
     """
     if not np.isfinite(label).all():
-        raise CaseError("not_finite", f"{case}: the label holds NaN or infinite values.")
+        raise CaseError("not_finite", f"{case}: the {what} holds NaN or infinite values.")
     if label.min() < -ROUNDING_TOLERANCE or label.max() > LARGEST_LABEL:
-        raise _wrong_values(case, [float(label.min()), float(label.max())], expected)
+        raise _wrong_values(case, [float(label.min()), float(label.max())], expected, what)
     whole = np.rint(label)
     off = np.abs(label - whole) > ROUNDING_TOLERANCE
     if off.any():
-        raise _wrong_values(case, [float(value) for value in np.unique(label[off])], expected)
+        raise _wrong_values(case, [float(value) for value in np.unique(label[off])], expected, what)
     return whole.astype(np.int32)
 
 
-def _class_indices(label: npt.NDArray[np.float32], task: Task, case: str) -> npt.NDArray[np.uint8]:
-    expected = sorted({0, *(value for group in task.label_values for value in group)})
-    wanted = f"the study expects only {expected}. Correct the label, or task.labels."
-    values = whole_numbers(label, case=case, expected=wanted)
-    counts = np.bincount(values.ravel(order="K"))  # much faster than sorting, as np.unique does
-    found = np.flatnonzero(counts).tolist()
-    if not set(found) <= set(expected):
-        raise _wrong_values(case, found, wanted)
-    class_of = np.zeros(len(counts), np.uint8)
-    for index, group in enumerate(task.label_values, start=1):
-        class_of[[value for value in group if value < len(counts)]] = index
-    indices: npt.NDArray[np.uint8] = class_of[values]
-    return indices
-
-
-def _wrong_values(case: str, found: list[float] | list[int], expected: str) -> CaseError:
+def _wrong_values(case: str, found: list[float] | list[int], expected: str, what: str) -> CaseError:
     shown = ", ".join(f"{value:g}" for value in found[:10]) + (", ..." if len(found) > 10 else "")
-    return CaseError("label_values", f"{case}: the label holds {shown}; {expected}")
+    return CaseError("label_values", f"{case}: the {what} holds {shown}; {expected}")

@@ -1,12 +1,13 @@
-"""The patients table: whose scan a case is, the medical history, and outcomes, from one CSV file."""
+"""Whose scan a case is, the medical history, and outcomes, from one CSV file and the data set itself."""
 
 import csv
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
+from client.data.layouts.base import Listed
 from client.data.layouts.tree import stem
 from shared.errors import DataError
 from shared.files import write_atomically
@@ -90,6 +91,16 @@ class PatientTable:
             writer.writeheader()
             writer.writerows(row.cells for row in rows)
 
+    def rows(self) -> Iterator[tuple[str, Mapping[str, str]]]:
+        """Every case with its cells by column, as they are written."""
+        return ((case, row.cells) for case, row in self._rows.items())
+
+    def is_number(self, column: str) -> bool:
+        """Whether `history` can use a column: all that stands in it is a number, a yes or no, or a sex."""
+        known = {*MISSING, *(SEXES if column == "sex" else ())}
+        cells = (row.cells[column].lower() for row in self._rows.values())
+        return all(cell in known or _number(cell) is not None for cell in cells)
+
     def patient_of(self, case: str) -> str:
         """Return the patient of a case; the case itself where the table does not say."""
         row = self._rows.get(case)
@@ -137,6 +148,39 @@ class PatientTable:
     def without_row(self, cases: Iterable[str]) -> int:
         """How many of `cases` an existing table does not mention; 0 if there is no table."""
         return sum(case not in self._rows for case in cases) if self.columns else 0
+
+    def names_patient_of(self, case: str) -> bool:
+        """Whether there is a row for the case, with a patient in it."""
+        return "patient" in self.columns and case in self._rows
+
+
+class Patients:
+    """Whose scan each case is: the table decides, else the data set itself, else each case is a patient.
+
+    table : the patients table
+    listed : the cases, with the patients that the layout knows of
+    """
+
+    def __init__(self, table: PatientTable, listed: Iterable[Listed]) -> None:
+        self.table = table
+        self._known = {item.case: item.patient for item in listed if item.patient is not None}
+
+    def patient_of(self, case: str) -> str:
+        """Return the patient of a case; the case itself where nothing says."""
+        if self.table.names_patient_of(case):
+            return self.table.patient_of(case)
+        return self._known.get(case, case)
+
+    def mapped(self, cases: Iterable[str]) -> bool:
+        """Whether it is known which of `cases` are one person: by the table, or for each by the data set."""
+        if self.table.has_subject_map:
+            return True
+        among = list(cases)
+        return bool(among) and all(case in self._known for case in among)
+
+    def without_row(self, cases: Iterable[str]) -> int:
+        """How many of `cases` neither an existing table nor the data set mentions; 0 if there is no table."""
+        return self.table.without_row(case for case in cases if case not in self._known)
 
 
 def _check_columns(columns: tuple[str, ...], path: Path) -> None:

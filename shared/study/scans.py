@@ -16,7 +16,7 @@ class Task(Config):
         min_length=1,
         description="what each case must have, stacked in this order; a study of one takes the only image",
     )
-    classes: tuple[Name, ...] = Field(min_length=1)
+    classes: tuple[Name, ...] = Field(min_length=1, max_length=250)
     labels: tuple[tuple[int, ...], ...] | None = Field(
         default=None, description="file label values per class; default: 1, 2, ... one value each"
     )

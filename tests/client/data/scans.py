@@ -7,6 +7,7 @@ import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 
+from client.data.preparing.reading import Scan
 from shared.study import Study
 
 
@@ -40,6 +41,18 @@ def picture(
     label[5, 4, 4:6] = 2
     image[label > 0] += 80
     return image, label
+
+
+def scan_of(
+    image: npt.NDArray[Any],
+    label: npt.NDArray[Any] | None,
+    affine: npt.NDArray[np.float64],
+    points: npt.NDArray[np.int64] | None = None,
+) -> Scan:
+    """A scan as if it had been read: `image` is (X, Y, Z), or (C, X, Y, Z) for several channels."""
+    channels = tuple(image.astype(np.float32)) if image.ndim == 4 else (image.astype(np.float32),)
+    x, y, z = image.shape[-3:]
+    return Scan(channels, affine, label, points, (x, y, z), affine)
 
 
 def write_case(folder: Path, case: str, seed: int, *, axes: str = "RAS") -> None:

@@ -1,4 +1,5 @@
 import csv
+import json
 import os
 import time
 from pathlib import Path
@@ -6,13 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 
 from client.data import formats, store
 from client.data.cache import SiteData, load, prepare
 from shared.errors import DataError
 from shared.study import Study
+from shared.unlabelled import UNLABELLED
 from tests.client.data.formats.samples import write_by_itk
-from tests.client.data.layouts.trees import write_brats_nifti, write_ucsb
+from tests.client.data.layouts.trees import TREES, write_bids, write_brats_nifti, write_ucsb, write_vessel12
 from tests.client.data.scans import affine_of, picture, study, write_case, write_scan
 
 URGENT = {"terms": [{"feature": "volume_ml"}]}
@@ -48,6 +51,33 @@ def test_what_is_prepared_can_be_loaded_and_mapped(scans: Path) -> None:
     assert case.reference_voxels == (int((label == 1).sum()), int((label == 2).sum()))
     assert sum(len(data.split(name)) for name in ("train", "validation", "test")) == 4
     assert not data.has_subject_map
+
+
+def test_several_at_a_time_become_what_one_at_a_time_becomes(scans: Path, tmp_path: Path) -> None:
+    (scans / "images" / "case-2.nii.gz").write_bytes(b"no scan")
+    alone = prepared(scans)
+    steps: list[tuple[int, int]] = []
+    together = prepared(
+        scans,
+        cache_folder=tmp_path / "another",
+        workers=3,
+        progress=lambda done, total: steps.append((done, total)),
+    )
+    assert steps == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert (together.cases, together.skipped) == (alone.cases, alone.skipped)
+    assert reasons(together).keys() == {"case-2"}
+    for case in alone.cases:
+        np.testing.assert_array_equal(case.image(together.folder), case.image(alone.folder))
+
+
+def test_a_scan_beyond_the_sites_limits_is_refused_by_name_and_costs_no_other(scans: Path) -> None:
+    image, label = picture(7, (30, 30, 30))
+    write_scan(scans / "images" / "large.nii.gz", image)
+    write_scan(scans / "labels" / "large.nii.gz", label)
+    assert reasons(prepared(scans)) == {}
+    data = prepared(scans, cache_folder=scans.parent / "new", limits=formats.Limits(max_voxels=30**3 - 1))
+    assert reasons(data) == {"large": "too_large"}
+    assert len(data.cases) == 4
 
 
 def test_a_second_prepare_reads_no_scan_again(scans: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,7 +133,8 @@ def test_broken_files_are_skipped_by_name_and_never_end_the_run(
     nan[1, 1, 1] = np.nan
     broken: dict[str, Any] = {
         "nan": (nan, label),
-        "four": (np.stack([image] * 2, -1), label),
+        "many": (np.stack([image] * 17, -1), label),
+        "two": (np.stack([image] * 2, -1), label),
         "values": (image, label + 5),
         "shape": (image, label[:-1]),
         "constant": (np.zeros_like(image), label),
@@ -121,9 +152,9 @@ def test_broken_files_are_skipped_by_name_and_never_end_the_run(
     write_scan(scans / "labels" / "pipe.nii.gz", label)
     os.mkfifo(scans / "images" / "pipe.nii.gz")
     expected = {
-        "nan": "not_finite", "four": "not_3d", "values": "label_values", "shape": "shape_mismatch",
-        "constant": "empty_image", "alone": "label_missing", "folder": "image_missing", "text": "unreadable",
-        "pipe": "unreadable",
+        "nan": "not_finite", "many": "not_3d", "two": "unsupported_channels", "values": "label_values",
+        "shape": "shape_mismatch", "constant": "empty_image", "alone": "label_missing",
+        "folder": "image_missing", "text": "unreadable", "pipe": "unreadable",
     }  # fmt: skip
     data = prepared(scans)
     assert reasons(data) == expected
@@ -232,12 +263,112 @@ def test_voxels_in_a_file_of_their_own_belong_to_what_an_entry_is_found_by(tmp_p
     assert key() != first
 
 
-def test_cases_that_no_study_can_use_yet_are_named(tmp_path: Path) -> None:
-    write_brats_nifti(tmp_path / "brats", 2)
-    write_ucsb(tmp_path / "ucsb", 2)
-    for name, reason in (("brats", "unsupported_channels"), ("ucsb", "unsupported_label")):
-        found = prepare(
-            tmp_path / name, layout=None, patients_csv=None, study=study(), cache_folder=tmp_path / "cache"
+STUDIES: dict[str, dict[str, Any]] = {
+    "brats2015": {
+        "channels": ["t1", "t1ce", "t2", "flair"],
+        "classes": ["head", "body"],
+        "labels": [[1, 3], [2, 4]],
+    },
+    "brats_nifti": {"channels": ["flair"], "classes": ["head", "body"], "labels": [[1, 4], [2]]},
+    "ucsb": {"channels": ["red", "green", "blue"], "classes": ["cell"], "labels": [[255]]},
+    "vessel12": {"truth": "points", "classes": ["vessel"]},
+    "nnunet_raw": {"channels": ["ct", "pet"], "classes": ["head", "body"]},
+    "bids": {"channels": ["t1w"], "classes": ["head", "body"]},
+    "manifest": {"channels": ["late", "image"], "classes": ["head", "body"]},
+}
+
+
+@pytest.mark.parametrize("tree", TREES)
+def test_every_layout_becomes_input_of_the_network(tree: str, tmp_path: Path) -> None:
+    layout, write = TREES[tree]
+    made = write(tmp_path / "data")
+    chosen = study(task=STUDIES.get(layout, {"classes": ["head", "body"]}))
+    if layout == "ucsb":
+        chosen = study(
+            task=STUDIES["ucsb"], model={"channels": [4, 8], "dimensions": 2}, training={"window": [8, 8, 1]}
         )
-        assert found.cases == ()
-        assert [skip.reason for skip in found.skipped] == [reason] * 2
+    data = prepared(tmp_path / "data", chosen)
+    assert data.skipped == ()
+    assert {case.case for case in data.cases} == set(made.cases)
+    for case in data.cases:
+        image, label = case.image(data.folder), case.label(data.folder)
+        assert image.shape == (len(chosen.task.channels), *case.shape)
+        assert np.isfinite(image).all()
+        assert sum(case.reference_voxels) > 0
+        assert case.patient == (made.cases[case.case] or case.case)
+        marked = (label > 0) & (label != UNLABELLED)
+        back = case.restored(marked.astype(np.uint8))
+        assert back.shape == case.source_shape
+        assert np.count_nonzero(back) == np.count_nonzero(marked)
+        assert bool((label == UNLABELLED).any()) == (chosen.task.truth == "points")
+        entry = json.loads((data.folder / f"{case.key}.json").read_text())
+        steps = [step["what"] for step in entry["steps"]]
+        assert steps[:1] == (["labelled window"] if layout == "ucsb" else ["orientation"])
+    assert data.has_subject_map == all(made.cases.values())
+
+
+def test_the_region_can_be_the_truth_and_needs_no_other_label(tmp_path: Path) -> None:
+    write_vessel12(tmp_path / "data")
+    (tmp_path / "data" / "Annotations" / "VESSEL12_21_Annotations.csv").unlink()
+    (tmp_path / "data" / "Lungmasks" / "VESSEL12_22.mhd").unlink()
+    (tmp_path / "data" / "Lungmasks" / "VESSEL12_22.raw").unlink()
+    data = prepared(tmp_path / "data", study(task={"classes": ["lung"], "truth": "region"}))
+    assert reasons(data) == {"VESSEL12_22": "label_missing"}
+    assert [case.case for case in data.cases] == ["VESSEL12_21", "VESSEL12_23"]
+    assert {case.reference_voxels for case in data.cases} == {(9 * 10 * 11,)}
+
+
+def test_a_kind_of_label_that_does_not_fit_is_named(tmp_path: Path) -> None:
+    write_vessel12(tmp_path / "vessel12")
+    write_case(tmp_path / "dense", "a", 0)
+    for folder, task in (("vessel12", {}), ("dense", {"truth": "points"})):
+        data = prepared(tmp_path / folder, study(task={"classes": ["head", "body"], **task}))
+        assert set(reasons(data).values()) == {"unsupported_label"}, folder
+        assert "task.truth" in data.skipped[0].detail
+
+
+def test_a_mask_without_a_window_is_refused(tmp_path: Path) -> None:
+    write_ucsb(tmp_path / "data", 2)
+    path = sorted((tmp_path / "data" / "Masks").iterdir())[0]
+    tifffile.imwrite(path, np.zeros((80, 96), np.uint8))
+    chosen = study(task=STUDIES["ucsb"], model={"channels": [4, 8]})
+    data = prepared(tmp_path / "data", chosen)
+    assert list(reasons(data).values()) == ["empty_label"]
+    (case,) = data.cases
+    source, mask = case.source_shape, tifffile.imread(sorted((tmp_path / "data" / "Masks").iterdir())[1])
+    assert source == (96, 80, 1)
+    window = np.argwhere(mask.T > 0)
+    assert case.shape[:2] == tuple(-(-side // 2) * 2 for side in (np.ptp(window, axis=0) + 1).tolist())
+
+
+def test_every_file_that_is_used_and_what_for_decides_the_key(tmp_path: Path) -> None:
+    write_brats_nifti(tmp_path / "data", 1)
+
+    def key(*channels: str) -> str:
+        task = {"channels": list(channels), "classes": ["head", "body"], "labels": [[1, 4], [2]]}
+        (case,) = prepared(tmp_path / "data", study(task=task)).cases
+        return case.key
+
+    first = key("t1", "flair")
+    assert key("flair", "t1") != first
+    assert key("t1") != first
+    (flair,) = (tmp_path / "data").rglob("*_flair.nii.gz")
+    (other,) = (tmp_path / "data").rglob("*_t2.nii.gz")
+    write_scan(other, picture(7)[0].astype(np.int16))
+    assert key("t1", "flair") == first
+    write_scan(flair, picture(7)[0].astype(np.int16))
+    assert key("t1", "flair") != first
+
+
+def test_the_table_decides_on_patients_then_the_layout(tmp_path: Path) -> None:
+    write_bids(tmp_path / "data", 4)  # two sessions of each of two subjects
+    table = tmp_path / "patients.csv"
+    table.write_text("case,patient\nsub-01_ses-1,anna\n")
+    chosen = study(task=STUDIES["bids"])
+    data = prepared(tmp_path / "data", chosen, patients_csv=table)
+    assert [case.patient for case in data.cases] == ["anna", "sub-01", "sub-02", "sub-02"]
+    assert (data.has_subject_map, data.without_row) == (True, 0)
+    table.write_text("case,age\nsub-01_ses-1,60\n")
+    data = prepared(tmp_path / "data", chosen, patients_csv=table)
+    assert [case.patient for case in data.cases] == ["sub-01", "sub-01", "sub-02", "sub-02"]
+    assert data.cases[0].history == {"age": 60.0}

@@ -1,0 +1,3 @@
+"""The label of a voxel that nobody has judged."""
+
+UNLABELLED = 255
