@@ -6,7 +6,9 @@ import numpy as np
 from scipy import ndimage
 
 from shared.metrics import ScanResult
+from shared.points import Points
 from shared.study import Study
+from shared.unlabelled import UNLABELLED
 
 
 @dataclass(frozen=True)
@@ -61,23 +63,36 @@ def find(probabilities: np.ndarray, study: Study, *, spacing_mm: tuple[float, ..
 
 
 def judge(
-    findings: Findings, label: np.ndarray, reference_voxels: tuple[int, ...], study: Study
+    findings: Findings,
+    label: np.ndarray,
+    reference_voxels: tuple[int, ...],
+    study: Study,
+    *,
+    probabilities: np.ndarray,
 ) -> ScanResult:
-    """Compare with the reference.
+    """Compare with the reference; where the study's truth is points, at the labelled voxels alone.
 
     Parameters
     ----------
-    label : (X, Y, Z) uint8 class indices on the same grid
+    label : (X, Y, Z) uint8 class indices, or UNLABELLED, on the same grid
     reference_voxels : per class, counted before any crop, so that what the crop lost still counts as missed
+    probabilities : (1 + classes, X, Y, Z), those that the findings were read off
     """
-    classes = range(1, 1 + len(study.task.classes))
-    predicted = findings.segmentation
+    predicted, points = findings.segmentation, None
     finding = [study.task.classes.index(name) for name in study.task.finding_classes]
+    reference_finding: bool | None = any(reference_voxels[i] > 0 for i in finding)
+    if study.task.truth == "points":
+        labelled = label != UNLABELLED
+        label, predicted = label[labelled], predicted[labelled]
+        points = Points(np.clip(1.0 - probabilities[0][labelled], 0.0, 1.0), label > 0)
+        reference_finding = None
+    classes = range(1, 1 + len(study.task.classes))
     return ScanResult(
         intersection=np.array([np.count_nonzero((predicted == c) & (label == c)) for c in classes]),
         predicted=np.array([np.count_nonzero(predicted == c) for c in classes]),
         reference=np.array(reference_voxels, dtype=np.int64),
         predicted_finding=findings.finding_count > 0,
-        reference_finding=any(reference_voxels[i] > 0 for i in finding),
+        reference_finding=reference_finding,
         finding_probability=findings.finding_probability,
+        points=points,
     )

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from client.data.windows import epoch
+from client.data.windows import WindowSource, epoch
 from client.ledger import PrivateRound
 from client.training import Case, Span, Trained, loss_function, one_cycle, tensors
 from shared.errors import ConfigError
@@ -41,6 +41,7 @@ def train_privately(
         raise ConfigError("private training needs a privacy section in the study.")
     net = build(study)
     set_weights(net, weights)
+    criterion = loss_function(study)
     settings = study.training
     clip = study.privacy.clip
     rng = release.generator()
@@ -56,7 +57,8 @@ def train_privately(
         drawn = np.flatnonzero(rng.random(len(patients)) < release.sample_rate)
         total = {name: torch.zeros_like(p) for name, p in net.named_parameters()}
         for index in drawn:
-            gradient, loss = patient_gradient(net, *one_window_each(patients[index], study, rng))
+            image, label = one_window_each(patients[index], study, rng)
+            gradient, loss = patient_gradient(net, criterion, image, label)
             add_clipped(total, gradient, clip)
             losses.append(loss)
         for name, parameter in net.named_parameters():
@@ -70,16 +72,19 @@ def train_privately(
 def one_window_each(
     cases: Sequence[Case], study: Study, rng: np.random.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """One fresh window of every scan of one patient: image (K, 1, *window), label (K, 1, *window)."""
-    batches = list(epoch(cases, training=study.training, dimensions=study.model.dimensions, rng=rng))
+    """One fresh window of every scan of one patient: image (K, C, *window), label (K, 1, *window)."""
+    source = WindowSource(cases, points=study.task.truth == "points")
+    batches = list(epoch(source, training=study.training, dimensions=study.model.dimensions, rng=rng))
     parts = [tensors(batch, "cpu") for batch in batches]
     return torch.cat([image for image, _ in parts]), torch.cat([label for _, label in parts])
 
 
-def patient_gradient(net: nn.Module, image: torch.Tensor, label: torch.Tensor) -> tuple[Gradients, float]:
-    """Mean gradient and loss over one patient's K windows, image and label (K, 1, *window)."""
+def patient_gradient(
+    net: nn.Module, criterion: nn.Module, image: torch.Tensor, label: torch.Tensor
+) -> tuple[Gradients, float]:
+    """Mean gradient and loss over one patient's K windows, image (K, C, *window), label (K, 1, *window)."""
     names, parameters = zip(*net.named_parameters(), strict=True)
-    loss = loss_function()(net(image), label)
+    loss = criterion(net(image), label)
     return dict(zip(names, torch.autograd.grad(loss, parameters), strict=True)), loss.item()
 
 

@@ -20,6 +20,7 @@ from client.worklist import worklist, write_table
 from shared.files import write_atomically
 from shared.model import TrainedModel
 from shared.study import Priority
+from shared.unlabelled import UNLABELLED
 
 LISTED_SPLIT: Split = "test"
 
@@ -105,7 +106,8 @@ def _write_examples(
         case = cases[row.case]
         image = case.image(cache_folder)
         findings = find(probabilities(net, image, model.study), model.study, spacing_mm=case.spacing_mm)
-        picture = overlay(image[0], np.asarray(case.label(cache_folder)), findings.segmentation)
+        label = np.asarray(case.label(cache_folder))
+        picture = overlay(image[0], np.where(label == UNLABELLED, 0, label), findings.segmentation)
         write_overlay(site.work / "overlays" / f"{name}.png", picture)
         captions[f"{name}.png"] = f"{name} of {len(ranked)}: Dice {np.mean(row.dice):.2f}"
     with write_atomically(site.work / "overlays" / "captions.json") as path:

@@ -45,7 +45,9 @@ def score(
     """Score cases one by one; memory holds one scan at a time."""
     for case in cases:
         image, label = case.image(cache_folder), np.asarray(case.label(cache_folder))
-        findings = find(probabilities(net, image, study), study, spacing_mm=case.spacing_mm)
-        yield Scored(case, findings, judge(findings, label, case.reference_voxels, study))
+        found = probabilities(net, image, study)
+        findings = find(found, study, spacing_mm=case.spacing_mm)
+        result = judge(findings, label, case.reference_voxels, study, probabilities=found)
+        yield Scored(case, findings, result)
         if progress is not None:
             progress(1)

@@ -6,19 +6,20 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from monai.losses import DiceCELoss
+from monai.losses import DiceCELoss, DiceLoss
 from torch import nn
 
 from client.data.windows import Batch, WindowSource, epoch
 from shared.model import Weights, build, get_weights, set_weights
 from shared.study import Study
+from shared.unlabelled import UNLABELLED
 
 WARM_UP_FRACTION = 0.3
 START_DIVISOR = 25.0
 END_DIVISOR = 1e4
 
 Case = tuple[np.ndarray, np.ndarray]
-"""Image (1, X, Y, Z) float32 and label (X, Y, Z) uint8 class indices."""
+"""Image (C, X, Y, Z) float32 and label (X, Y, Z) uint8 class indices or UNLABELLED."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +57,34 @@ def one_cycle(progress: float, peak: float) -> float:
     return end + (begin - end) / 2 * (1 + math.cos(math.pi * share))
 
 
-def loss_function() -> nn.Module:
-    """Dice + cross entropy per volume: logits (B, C, *spatial), classes (B, 1, *spatial) -> scalar.
+class LabelledDiceCELoss(nn.Module):
+    """Dice + cross entropy over the labelled voxels of each volume, averaged over the volumes of a batch.
 
-    Never batch Dice: it would couple the patients of a batch.
+    Cross entropy is averaged volume by volume: PyTorch's own mean is one over all labelled voxels of the
+    batch, which couples its patients and is NaN without any. A volume without a labelled voxel counts 0.
     """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dice = DiceLoss(to_onehot_y=True, softmax=True, batch=False, ignore_index=UNLABELLED)
+        self.cross_entropy = nn.CrossEntropyLoss(reduction="none", ignore_index=UNLABELLED)
+
+    def forward(self, logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        """Logits (B, 1 + classes, *spatial), classes or UNLABELLED (B, 1, *spatial) -> scalar."""
+        surprise: torch.Tensor = self.cross_entropy(logits, label[:, 0].long())
+        labelled = (label != UNLABELLED).flatten(1).sum(dim=1).clamp(min=1)
+        dice: torch.Tensor = self.dice(logits, label)
+        return dice + (surprise.flatten(1).sum(dim=1) / labelled).mean()
+
+
+def loss_function(study: Study) -> nn.Module:
+    """Dice + cross entropy per volume: logits (B, 1 + classes, *spatial), classes (B, 1, *spatial) -> scalar.
+
+    Where the study's truth is points, over its labelled voxels. Never batch Dice: it would couple the
+    patients of a batch.
+    """
+    if study.task.truth == "points":
+        return LabelledDiceCELoss()
     return DiceCELoss(to_onehot_y=True, softmax=True, batch=False)  # type: ignore[no-any-return]  # untyped
 
 
@@ -96,10 +120,10 @@ def train(
     )
     mu = study.strategy.proximal_mu if study.strategy.name == "fedprox" else 0.0
     reference = [p.detach().clone() for p in net.parameters()] if mu else []
-    criterion = loss_function()
+    criterion = loss_function(study)
     steps = epochs * math.ceil(len(cases) / settings.batch_size)
     losses: list[float] = []
-    source = WindowSource(cases)
+    source = WindowSource(cases, points=study.task.truth == "points")
     for _ in range(epochs):
         for batch in epoch(source, training=settings, dimensions=study.model.dimensions, rng=rng):
             progress = span.start + (span.end - span.start) * len(losses) / steps
@@ -117,7 +141,7 @@ def train(
 
 
 def tensors(batch: Batch, device: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Image (B, 1, *window) float32 and label (B, 1, *window) as tensors on `device`."""
+    """Image (B, C, *window) float32 and label (B, 1, *window) as tensors on `device`."""
     image = torch.from_numpy(np.ascontiguousarray(batch.image)).to(device)
     label = torch.from_numpy(np.ascontiguousarray(batch.label[:, None])).to(device)
     return image, label

@@ -29,7 +29,10 @@ class Evaluation:
         record = Record("evaluate", fields, weights)
         self.question = Question(phase, record, "segmentation", round_number)
         self._federation = federation
-        self._shapes = segmentation_shapes(len(study.task.classes), study.evaluation.score_bins)
+        points = study.task.truth == "points"
+        self._shapes = segmentation_shapes(
+            len(study.task.classes), study.evaluation.score_bins, points=points
+        )
         self._sums: dict[str, Sums] = {}
 
     def add(self, answer: Answer) -> None:

@@ -84,6 +84,7 @@ def write_report(
         cards=cards(results),
         figures=_figures(results),
         judged=results.evaluation.federated,
+        points=results.study["task"].get("truth") == "points",
         models=_models(results.evaluation),
         replies=_replies(results.rounds),
         invited=list(dict.fromkeys([*results.sites, *(site for r in results.rounds for site in r.sites)])),
@@ -130,6 +131,8 @@ def cards(results: Results) -> list[Card]:
     comparison = results.evaluation
     if comparison.federated:
         shown.append(_dice_card("blue", "Trained together", comparison.federated))
+        if (az := comparison.federated.pooled.az) is not None:
+            shown.append(Card("blue", "Az", f"{az:.2f}", "area under the ROC curve over labelled points"))
     if alone := _alone(comparison):
         best = max(alone, key=lambda site: alone[site])
         lowest = min(alone.values())

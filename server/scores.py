@@ -30,16 +30,20 @@ class SegmentationFigures(Config):
     auroc: Fraction | None
     auroc_bound: Fraction | None = Field(description="largest error that binning the scores can cause")
     prevalence: Fraction | None = Field(description="share of scans with a finding")
+    az: Fraction | None = Field(
+        default=None, description="area under the ROC curve over labelled points, where these are the truth"
+    )
+    az_bound: Fraction | None = Field(default=None, description="as auroc_bound")
 
     @property
     def positives(self) -> int:
-        """Scans with a finding."""
+        """Scans with a finding; 0 where points cannot say."""
         return round(self.scans * (self.prevalence or 0))
 
     @property
     def negatives(self) -> int:
-        """Scans without a finding."""
-        return self.scans - self.positives
+        """Scans without a finding; 0 where points cannot say."""
+        return 0 if self.prevalence is None else self.scans - self.positives
 
 
 class ReliabilityBin(Config):

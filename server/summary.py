@@ -1,16 +1,15 @@
 """The figures of a run as tables for a terminal."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.table import Table
 
 from server.results import Pooled, Results
-from server.scores import SegmentationFigures
 
 
 def summary_table(results: Results) -> Iterator[Table]:
-    """Federated against alone and pooled, then calibration."""
+    """Federated against alone and pooled, by Dice and, where it is defined, by Az; then calibration."""
     evaluation = results.evaluation
     models: dict[str, Pooled] = {}
     if evaluation.federated is not None:
@@ -18,17 +17,11 @@ def summary_table(results: Results) -> Iterator[Table]:
     if evaluation.pooled_training is not None:
         models["all scans pooled"] = evaluation.pooled_training
     models |= {f"{name} alone": model for name, model in evaluation.local_only.items()}
-    table = Table(title=f"{results.study['name']}: mean Dice on test patients")
-    table.add_column("model")
-    for site in ("all sites", *results.sites):
-        table.add_column(site, justify="right")
-    for name, model in models.items():
-        cells = [model.pooled, *(model.sites.get(site) for site in results.sites)]
-        table.add_row(
-            name, *(_dice(figures) for figures in cells), style="bold" if name == "federated" else None
-        )
+    name = results.study["name"]
     if models:
-        yield table
+        yield _models(f"{name}: mean Dice on test patients", models, list(results.sites), "dice")
+    if any(model.pooled.az is not None for model in models.values()):
+        yield _models(f"{name}: Az on labelled points of test patients", models, list(results.sites), "az")
     if results.calibration is not None:
         yield _calibration(results)
 
@@ -42,10 +35,25 @@ def evaluation_table(found: Mapping[str, Any]) -> Table:
         table.add_row(f"  {name}", _number(value))
     for key in ("dice_on_positive", "sensitivity", "specificity", "auroc"):
         table.add_row(key.replace("_", " "), _number(figures[key]))
+    if figures["az"] is not None:
+        table.add_row("Az on labelled points", _number(figures["az"]))
     if found["calibration"] is not None:
         table.add_row("expected calibration error", _number(found["calibration"]["ece"]))
     for reason, count in sorted(found["skipped"].items()):
         table.add_row(f"skipped: {reason}", str(count))
+    return table
+
+
+def _models(title: str, models: Mapping[str, Pooled], sites: Sequence[str], figure: str) -> Table:
+    """One row a model, one column a site."""
+    table = Table(title=title)
+    table.add_column("model")
+    for site in ("all sites", *sites):
+        table.add_column(site, justify="right")
+    for name, model in models.items():
+        cells = [model.pooled, *(model.sites.get(site) for site in sites)]
+        shown = ("-" if found is None else _number(getattr(found, figure)) for found in cells)
+        table.add_row(name, *shown, style="bold" if name == "federated" else None)
     return table
 
 
@@ -63,10 +71,6 @@ def _calibration(results: Results) -> Table:
                 name, str(figures.n), _number(figures.ece), _number(figures.brier), _number(figures.log_loss)
             )
     return table
-
-
-def _dice(figures: SegmentationFigures | None) -> str:
-    return "-" if figures is None else _number(figures.dice)
 
 
 def _number(value: float | None) -> str:

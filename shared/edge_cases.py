@@ -2,6 +2,8 @@
 
 MONAI's `DiceMetric` gives NaN on a scan without tumour by default, and a mean that skips NaN rewards a model
 for nothing it did: a false alarm on a healthy scan would not count at all. Here every scan counts.
+
+Where labelled points are the truth, a mask is empty when no labelled voxel lies in it.
 """
 
 from types import MappingProxyType

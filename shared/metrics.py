@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from shared.edge_cases import DICE_ON_EMPTY
 from shared.errors import DataError, WireError
+from shared.points import Points, point_shapes, point_sums
 from shared.sums import FloatArray, IntArray, Sums, bin_index
 
 Z_95 = 1.959963984540054  # 97.5 % quantile of the normal distribution
@@ -18,6 +19,9 @@ Z_95 = 1.959963984540054  # 97.5 % quantile of the normal distribution
 @dataclass(frozen=True, eq=False)
 class ScanResult:
     """How one scan was segmented: voxel counts per class, shape (C,), and whether it holds a finding.
+
+    Where only `points` are labelled, counts are over these, and `reference_finding` is None: no number of
+    points says that a scan is free of findings.
 
     Raises
     ------
@@ -29,8 +33,9 @@ class ScanResult:
     predicted: IntArray
     reference: IntArray
     predicted_finding: bool
-    reference_finding: bool
+    reference_finding: bool | None
     finding_probability: float
+    points: Points | None = None
 
     def __post_init__(self) -> None:
         shapes = [np.shape(a) for a in (self.intersection, self.predicted, self.reference)]
@@ -61,7 +66,7 @@ def segmentation_sums(results: Sequence[ScanResult], *, bins: int) -> Sums:
     Raises
     ------
     DataError
-        No scans, or scans that differ in their number of classes.
+        No scans, or scans that differ in their number of classes or in what is labelled.
     """
     classes = {len(r.reference) for r in results}
     if len(classes) != 1:
@@ -71,9 +76,16 @@ def segmentation_sums(results: Sequence[ScanResult], *, bins: int) -> Sums:
         for name in ("intersection", "predicted", "reference")
     )
     score, positive = dice(intersection, predicted, reference), reference > 0
-    found = np.array([r.predicted_finding for r in results], dtype=bool)
-    truth = np.array([r.reference_finding for r in results], dtype=bool)
-    index = bin_index(np.array([r.finding_probability for r in results], dtype=np.float64), bins=bins)
+    known = [r for r in results if r.reference_finding is not None]
+    found = np.array([r.predicted_finding for r in known], dtype=bool)
+    truth = np.array([r.reference_finding for r in known], dtype=bool)
+    index = bin_index(np.array([r.finding_probability for r in known], dtype=np.float64), bins=bins)
+    points = [r.points for r in results if r.points is not None]
+    if len(points) not in {0, len(results)}:
+        raise DataError(
+            f"{len(points)} of {len(results)} scans are judged on points, expected all or none. "
+            "Score the scans of one study at a time."
+        )
     return Sums(
         {
             "scans": np.array(len(results)),
@@ -90,17 +102,19 @@ def segmentation_sums(results: Sequence[ScanResult], *, bins: int) -> Sums:
             "false_negative": np.sum(~found & truth),
             "score_positive": np.bincount(index[truth], minlength=bins),
             "score_negative": np.bincount(index[~truth], minlength=bins),
+            **(point_sums(points, bins=bins) if points else {}),
         }
     )
 
 
-def segmentation_shapes(classes: int, bins: int) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of `segmentation_sums`.
+def segmentation_shapes(classes: int, bins: int, *, points: bool = False) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of `segmentation_sums`; `points` where a study's truth is points.
 
     `dice_*` are sums of per-scan Dice (float64). All others are int64 counts: `scans`, `positives` (scans
     whose reference holds the class), voxels in `intersection`, `predicted` and `reference`, the four outcomes
     of "holds a finding", and histograms of `finding_probability` over equal-width bins for scans with and
-    without a finding.
+    without a finding. With points, voxels are the labelled ones, no scan is counted in what concerns
+    findings, and the histograms of `point_sums` come on top.
     """
     per_class = dict.fromkeys(
         (
@@ -117,7 +131,8 @@ def segmentation_shapes(classes: int, bins: int) -> dict[str, tuple[int, ...]]:
     single = dict.fromkeys(
         ("scans", "true_positive", "false_positive", "true_negative", "false_negative"), ()
     )
-    return {**single, **per_class, "score_positive": (bins,), "score_negative": (bins,)}
+    on_top = point_shapes(bins) if points else {}
+    return {**single, **per_class, "score_positive": (bins,), "score_negative": (bins,), **on_top}
 
 
 def finish_segmentation(sums: Sums, classes: Sequence[str]) -> dict[str, Any]:
@@ -126,7 +141,8 @@ def finish_segmentation(sums: Sums, classes: Sequence[str]) -> dict[str, Any]:
     `dice` is the mean over classes of the mean over scans, `dice_on_positive` the same over scans whose
     reference holds the class, `voxel_dice_by_class` that of all scans laid side by side, and
     `dice_variance_by_class` the population variance over scans (its root would magnify rounding near zero).
-    Intervals are [low, high], Wilson 95 %.
+    Intervals are [low, high], Wilson 95 %. Only a study of points has an `az`, over the points of all scans;
+    its Dice is over labelled voxels alone, and what concerns findings is None.
 
     Raises
     ------
@@ -146,6 +162,9 @@ def finish_segmentation(sums: Sums, classes: Sequence[str]) -> dict[str, Any]:
     caught, missed = int(sums["true_positive"]), int(sums["false_negative"])
     cleared, alarms = int(sums["true_negative"]), int(sums["false_positive"])
     auroc, bound = auroc_from_histograms(sums["score_positive"], sums["score_negative"])
+    az, az_bound = None, None
+    if "point_positive" in sums.values:
+        az, az_bound = auroc_from_histograms(sums["point_positive"], sums["point_negative"])
     return {
         "scans": scans,
         "dice": _mean(by_class),
@@ -160,7 +179,9 @@ def finish_segmentation(sums: Sums, classes: Sequence[str]) -> dict[str, Any]:
         "specificity_interval": wilson_interval(cleared, cleared + alarms),
         "auroc": auroc,
         "auroc_bound": bound,
-        "prevalence": _ratio(caught + missed, scans),
+        "prevalence": _ratio(caught + missed, caught + missed + cleared + alarms),
+        "az": az,
+        "az_bound": az_bound,
     }
 
 

@@ -12,7 +12,7 @@ from shared.files import write_atomically
 from shared.model import digest, initial_weights
 from shared.randomness import generator
 from shared.study import Study
-from simulations.random_volumes import random_labelled_volume
+from simulations.random_volumes import another_contrast, random_labelled_volume
 
 VOLUMES = 192
 EPOCHS = 3
@@ -30,7 +30,12 @@ def public_start(
         return path
     torch.set_num_threads(threads)
     weights = initial_weights(study)
-    plain = study.model_copy(update={"strategy": study.strategy.model_copy(update={"name": "fedavg"})})
+    plain = study.model_copy(
+        update={
+            "strategy": study.strategy.model_copy(update={"name": "fedavg"}),
+            "task": study.task.model_copy(update={"truth": "label"}),  # of a phantom every voxel is known
+        }
+    )
     shape = study.preprocessing.shape or study.training.window
     for number in range(EPOCHS):
         progress("public start model", number, EPOCHS)
@@ -39,13 +44,19 @@ def public_start(
             random_labelled_volume(rng, _field_of_view(rng, shape), len(study.task.classes))
             for _ in range(VOLUMES)
         ]
-        cases = [(image[None], label) for image, label in volumes]
+        cases = [(_channels(rng, image, study), label) for image, label in volumes]
         span = Span(number / EPOCHS, (number + 1) / EPOCHS)
         weights = train(weights, cases, plain, epochs=1, span=span, rng=rng).weights
     progress("public start model", EPOCHS, EPOCHS)
     with write_atomically(path) as temporary:
         save_file(weights, temporary, metadata={"weights": digest(weights)})
     return path
+
+
+def _channels(rng: np.random.Generator, image: np.ndarray, study: Study) -> np.ndarray:
+    """One image (X, Y, Z) as all channels (C, X, Y, Z) of the study: the same anatomy in other contrasts."""
+    others = [another_contrast(rng, image) for _ in study.task.channels[1:]]
+    return np.stack([image, *others])
 
 
 def _field_of_view(rng: np.random.Generator, shape: tuple[int, int, int]) -> tuple[int, int, int]:

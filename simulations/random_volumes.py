@@ -54,6 +54,18 @@ def random_labelled_volume(
     return _standardised(seen), label
 
 
+def another_contrast(rng: np.random.Generator, image: Array) -> Array:
+    """Draw what another sequence of the same scanner would show of `image` (X, Y, Z), standardised.
+
+    Intensities pass through a random curve, which may reverse them or take some apart that look alike; the
+    noise is fresh.
+    """
+    levels = np.linspace(float(image.min()), float(image.max()), rng.integers(3, 7))
+    curve = np.interp(image, levels, rng.normal(0, 1, len(levels))).astype(np.float32)
+    noise = np.float32(rng.uniform(0.02, 0.3)) * rng.standard_normal(image.shape, dtype=np.float32)
+    return _standardised(_standardised(curve) + noise)
+
+
 def _background(rng: np.random.Generator, shape: Shape) -> Array:
     """Tissue without air: two maps of flat regions with soft borders, and texture on two scales."""
     image = np.zeros(shape, dtype=np.float32)

@@ -7,16 +7,17 @@ import numpy as np
 import numpy.typing as npt
 
 from shared.study import Training
+from shared.unlabelled import UNLABELLED
 
 Case = tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]
-MAX_REMEMBERED = 2**20  # foreground positions kept per case: 4 MiB
+MAX_REMEMBERED = 2**20  # positions kept per case: 4 MiB
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """`image` (B, 1, *window) float32 and `label` (B, *window) uint8 class indices.
+    """`image` (B, C, *window) float32 and `label` (B, *window) uint8 class indices or UNLABELLED.
 
-    For a 2-D model the window's last side, 1, is left out: (B, 1, W, H) and (B, W, H).
+    For a 2-D model the window's last side, 1, is left out: (B, C, W, H) and (B, W, H).
     """
 
     image: npt.NDArray[np.float32]
@@ -24,15 +25,20 @@ class Batch:
 
 
 class WindowSource(Sequence[Case]):
-    """Cases, image (1, X, Y, Z) and label (X, Y, Z), that remember where their foreground is.
+    """Cases, image (C, X, Y, Z) and label (X, Y, Z), that remember where to look.
+
+    With `points` a label holds judged voxels among UNLABELLED ones: windows are sent to any judged voxel,
+    background or class, and nobody has judged what lies outside the case. Otherwise they are sent to the
+    classes, and outside is background.
 
     Keep one for the whole run: then each label is searched once and not once an epoch.
     """
 
-    def __init__(self, cases: Sequence[Case]) -> None:
+    def __init__(self, cases: Sequence[Case], *, points: bool = False) -> None:
         self._cases = tuple(cases)
-        self._foreground: dict[int, npt.NDArray[np.integer]] = {}
-        self._lowest: dict[int, float] = {}
+        self._outside = UNLABELLED if points else 0
+        self._labelled: dict[int, npt.NDArray[np.integer]] = {}
+        self._lowest: dict[int, npt.NDArray[np.float32]] = {}
 
     def __len__(self) -> int:
         return len(self._cases)
@@ -40,26 +46,28 @@ class WindowSource(Sequence[Case]):
     def __getitem__(self, index: int) -> Case:  # type: ignore[override]  # no slices
         return self._cases[index]
 
-    def foreground(self, index: int) -> npt.NDArray[np.integer]:
-        """Find the flat positions of labelled voxels of one case; evenly thinned out beyond 2**20 of them."""
-        if index not in self._foreground:
-            flat = np.flatnonzero(self._cases[index][1])
+    def labelled(self, index: int) -> npt.NDArray[np.integer]:
+        """Find the flat positions to send windows to; evenly thinned out beyond 2**20 of them."""
+        if index not in self._labelled:
+            label = self._cases[index][1]
+            flat = np.flatnonzero(label != self._outside)
             thinned = flat[:: -(-len(flat) // MAX_REMEMBERED) or 1]
-            small = self._cases[index][1].size <= np.iinfo(np.int32).max
-            self._foreground[index] = thinned.astype(np.int32 if small else np.int64)
-        return self._foreground[index]
+            small = label.size <= np.iinfo(np.int32).max
+            self._labelled[index] = thinned.astype(np.int32 if small else np.int64)
+        return self._labelled[index]
 
-    def lowest(self, index: int) -> float:
-        """Find the lowest intensity of one case."""
+    def lowest(self, index: int) -> npt.NDArray[np.float32]:
+        """Find the lowest intensity (C,) of each channel of one case."""
         if index not in self._lowest:
-            self._lowest[index] = float(self._cases[index][0].min())
+            self._lowest[index] = np.asarray(self._cases[index][0].min(axis=(1, 2, 3)))
         return self._lowest[index]
 
     def draw(self, index: int, *, training: Training, rng: np.random.Generator) -> Case:
-        """Draw one window of one case: image and label, of shape `training.window`, zero outside the case.
+        """Draw one window of one case: image (C, *window) and label (*window).
 
         With probability `tumour_fraction`, where the case has a label, the window holds a labelled voxel,
-        drawn uniformly, in its middle half; otherwise it lies anywhere inside the case.
+        drawn uniformly, in its middle half; otherwise it lies anywhere inside the case. Where it is larger
+        than the case, each channel is filled up with its own lowest value.
         """
         image, label = self._cases[index]
         window = np.array(training.window)
@@ -67,20 +75,22 @@ class WindowSource(Sequence[Case]):
         free = size - window  # negative where the window is larger: the case then lies anywhere in it
         first, last = np.minimum(free, 0), np.maximum(free, 0)
         start = rng.integers(first, last, endpoint=True)
-        if rng.random() < training.tumour_fraction and len(positions := self.foreground(index)):
+        if rng.random() < training.tumour_fraction and len(positions := self.labelled(index)):
             centre = np.array(np.unravel_index(positions[rng.integers(len(positions))], label.shape))
             jitter = rng.integers(-(window // 4), window // 4, endpoint=True)
             start = np.where(free > 0, np.clip(centre - window // 2 + jitter, first, last), start)
-        source, target = [], []
+        source, target = [slice(None)], [slice(None)]
         for begin, side, length in zip(start.tolist(), training.window, label.shape, strict=True):
             source.append(slice(max(begin, 0), min(begin + side, length)))
             target.append(slice(max(-begin, 0), min(length - begin, side)))
-        patch = np.full(training.window, self.lowest(index) if (free < 0).any() else 0, np.float32)
-        mask = np.zeros(training.window, np.uint8)
-        patch[tuple(target)] = image[0][tuple(source)]
-        mask[tuple(target)] = label[tuple(source)]
+        patch = np.empty((len(image), *training.window), np.float32)
+        mask = np.full(training.window, self._outside, np.uint8)
+        if (free < 0).any():
+            patch[:] = self.lowest(index)[:, None, None, None]
+        patch[tuple(target)] = image[tuple(source)]
+        mask[tuple(target[1:])] = label[tuple(source[1:])]
         if training.flip and rng.random() < 0.5:
-            patch, mask = patch[::-1], mask[::-1]
+            patch, mask = patch[:, ::-1], mask[::-1]
         return patch, mask
 
 
@@ -89,7 +99,7 @@ def epoch(
 ) -> Iterator[Batch]:
     """Yield the batches of one epoch: every case once, in random order; the last batch may be smaller.
 
-    `cases` are pairs of image (1, X, Y, Z) and label (X, Y, Z), memory-mapped or not; pass the same
+    `cases` are pairs of image (C, X, Y, Z) and label (X, Y, Z), memory-mapped or not; pass the same
     `WindowSource` every epoch to search labels only once. Equal generators give equal epochs.
     """
     source = cases if isinstance(cases, WindowSource) else WindowSource(cases)
@@ -99,7 +109,7 @@ def epoch(
             source.draw(int(index), training=training, rng=rng)
             for index in order[begin : begin + training.batch_size]
         ]
-        image = np.stack([patch for patch, _ in drawn])[:, None]
+        image = np.stack([patch for patch, _ in drawn])
         label = np.stack([mask for _, mask in drawn])
         if dimensions == 2:
             image, label = image[..., 0], label[..., 0]

@@ -7,13 +7,20 @@ from hypothesis import strategies as st
 
 from client.findings import find, judge
 from shared.study import Study
+from shared.unlabelled import UNLABELLED
 from tests.client.hospital import tiny_study
 
 SPACING_MM = (1.0, 2.0, 5.0)  # 0.01 ml a voxel
 
 
-def study_of(*, minimum_ml: float = 0.0, finding: list[str] | None = None, threshold: float = 0.5) -> Study:
-    task: dict[str, Any] = {"classes": ["organ", "tumour"], "minimum_finding_ml": minimum_ml}
+def study_of(
+    *,
+    minimum_ml: float = 0.0,
+    finding: list[str] | None = None,
+    threshold: float = 0.5,
+    truth: str = "label",
+) -> Study:
+    task: dict[str, Any] = {"classes": ["organ", "tumour"], "minimum_finding_ml": minimum_ml, "truth": truth}
     return tiny_study(task={**task, "finding": finding}, evaluation={"threshold": threshold})
 
 
@@ -81,11 +88,12 @@ def test_what_is_found_can_always_be_judged(seed: int, minimum: float, threshold
     rng = np.random.default_rng(seed)
     study = study_of(minimum_ml=minimum, threshold=threshold)
     raw = rng.random((3, 6, 5, 4), dtype=np.float32) ** 4
-    found = find(raw / raw.sum(axis=0), study, spacing_mm=SPACING_MM)
+    probabilities = raw / raw.sum(axis=0)
+    found = find(probabilities, study, spacing_mm=SPACING_MM)
     label = rng.integers(0, 3, (6, 5, 4)).astype(np.uint8)
     beyond = rng.integers(0, 5, 2)
     reference = tuple(int((label == c).sum() + beyond[c - 1]) for c in (1, 2))
-    result = judge(found, label, reference, study)
+    result = judge(found, label, reference, study, probabilities=probabilities)
     for c in (1, 2):
         pairs = [(p == c, t == c) for p, t in zip(found.segmentation.flat, label.flat, strict=True)]
         assert result.intersection[c - 1] == sum(p and t for p, t in pairs)
@@ -97,6 +105,31 @@ def test_what_is_found_can_always_be_judged(seed: int, minimum: float, threshold
 def test_what_a_crop_cut_off_still_counts_as_a_finding_that_was_missed() -> None:
     label = np.zeros((8, 8, 8), np.uint8)
     study = study_of(finding=["tumour"])
-    found = find(certain(label), study, spacing_mm=SPACING_MM)
-    assert judge(found, label, (0, 7), study).reference_finding
-    assert not judge(found, label, (7, 0), study).reference_finding
+    sure = certain(label)
+    found = find(sure, study, spacing_mm=SPACING_MM)
+    assert judge(found, label, (0, 7), study, probabilities=sure).reference_finding
+    assert not judge(found, label, (7, 0), study, probabilities=sure).reference_finding
+
+
+@settings(deadline=None, max_examples=25)
+@given(seed=st.integers(0, 10**6), share=st.sampled_from([0.0, 0.1, 1.0]))
+def test_on_points_only_labelled_voxels_count_and_no_scan_is_called_free_of_findings(
+    seed: int, share: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    study = study_of(truth="points")
+    raw = rng.random((3, 6, 5, 4), dtype=np.float32) ** 4
+    probabilities = raw / raw.sum(axis=0)
+    found = find(probabilities, study, spacing_mm=SPACING_MM)
+    label = np.where(rng.random((6, 5, 4)) < share, rng.integers(0, 3, (6, 5, 4)), UNLABELLED)
+    counted = tuple(int((label == c).sum()) for c in (1, 2))
+    result = judge(found, label.astype(np.uint8), counted, study, probabilities=probabilities)
+    voxels = [v for v in np.ndindex(label.shape) if label[v] != UNLABELLED]
+    for c in (1, 2):
+        assert result.predicted[c - 1] == sum(found.segmentation[v] == c for v in voxels)
+        assert result.intersection[c - 1] == sum(found.segmentation[v] == label[v] == c for v in voxels)
+    assert result.reference_finding is None
+    assert result.points is not None
+    assert result.points.positive.tolist() == [label[v] > 0 for v in voxels]
+    expected = [probabilities[1][v] + probabilities[2][v] for v in voxels]
+    np.testing.assert_allclose(result.points.probability, expected, atol=1e-6)

@@ -19,6 +19,7 @@ from client.training import Span, Trained, loss_function
 from shared.errors import ConfigError
 from shared.model import build, initial_weights
 from shared.study import Study
+from shared.unlabelled import UNLABELLED
 from tests.client.hospital import tiny_study
 
 Patients = list[list[tuple[np.ndarray, np.ndarray]]]
@@ -31,12 +32,15 @@ def study_of(**changes: Any) -> Study:
     return tiny_study(**{"preprocessing": {}, "training": training, "privacy": privacy, **changes})
 
 
-def patients_with(*scans: int) -> Patients:
+def patients_with(*scans: int, channels: int = 1) -> Patients:
     """One patient an argument, with so many scans."""
     rng = np.random.default_rng(5)
     return [
         [
-            (rng.normal(size=(1, 8, 8, 8)).astype(np.float32), (rng.random((8, 8, 8)) < 0.2).astype(np.uint8))
+            (
+                rng.normal(size=(channels, 8, 8, 8)).astype(np.float32),
+                (rng.random((8, 8, 8)) < 0.2).astype(np.uint8),
+            )
             for _ in range(n)
         ]
         for n in scans
@@ -92,17 +96,30 @@ def test_a_gradient_that_is_not_finite_adds_nothing(bad: float) -> None:
     assert all(torch.equal(part, torch.ones_like(part)) for part in total.values())
 
 
-def test_a_patients_gradient_is_the_mean_over_the_windows() -> None:
-    study = study_of()
-    net = build(study)
-    image, label = one_window_each(patients_with(3)[0], study, np.random.default_rng(0))
-    assert image.shape == label.shape == (3, 1, 8, 8, 8)
-    found, loss = patient_gradient(net, image, label)
-    alone = [patient_gradient(net, image[i : i + 1], label[i : i + 1]) for i in range(3)]
+@pytest.mark.parametrize("truth", ["label", "points"])
+def test_a_patients_gradient_is_the_mean_over_the_windows(truth: str) -> None:
+    study = study_of(task={"classes": ["tumour"], "channels": ["t1", "t2"], "truth": truth})
+    net, criterion = build(study), loss_function(study)
+    scans = patients_with(3, channels=2)[0]
+    if truth == "points":
+        scans[0][1][2:] = scans[1][1][:] = UNLABELLED  # one scan with few points, one with none
+    image, label = one_window_each(scans, study, np.random.default_rng(0))
+    assert (image.shape, label.shape) == ((3, 2, 8, 8, 8), (3, 1, 8, 8, 8))
+    found, loss = patient_gradient(net, criterion, image, label)
+    alone = [patient_gradient(net, criterion, image[i : i + 1], label[i : i + 1]) for i in range(3)]
     for name, gradient in found.items():
         mean = torch.stack([g[name] for g, _ in alone]).mean(dim=0)
         torch.testing.assert_close(gradient, mean, rtol=1e-4, atol=1e-6)
     assert loss == pytest.approx(np.mean([one for _, one in alone]), rel=1e-5)
+
+
+def test_a_patient_without_any_labelled_voxel_adds_nothing(gradients: list[torch.Tensor]) -> None:
+    study = study_of(task={"classes": ["tumour"], "truth": "points"})
+    image, label = patients_with(1)[0][0]
+    patients = [[(image[:, 2:], np.full_like(label[2:], UNLABELLED))]]  # smaller than the window
+    found = run(patients, release_of(steps=2, rate=1.0, noise=0.0), study)
+    assert found.loss == 0.0
+    assert [float(g.abs().max()) for g in gradients] == [0, 0]
 
 
 def test_a_patient_with_three_scans_counts_once(gradients: list[torch.Tensor]) -> None:
@@ -128,13 +145,13 @@ def test_a_step_is_the_sum_of_clipped_gradients_over_the_expected_number(
     for i in drawn:
         net.zero_grad()
         image, label = one_window_each(patients[i], study, rng)
-        loss_function()(net(image), label).backward()
+        loss_function(study)(net(image), label).backward()
         gradient = torch.cat([p.grad.flatten() for p in net.parameters() if p.grad is not None])
         total = total + gradient * min(1.0, CLIP / float(gradient.norm()))
     torch.testing.assert_close(gradients[0], total / (0.6 * 3), rtol=1e-4, atol=1e-6)
 
 
-def no_gradient(net: nn.Module, *_: torch.Tensor) -> tuple[dict[str, torch.Tensor], float]:
+def no_gradient(net: nn.Module, *_: object) -> tuple[dict[str, torch.Tensor], float]:
     return {name: torch.zeros_like(p) for name, p in net.named_parameters()}, 0.0
 
 
@@ -153,7 +170,7 @@ def test_the_noise_has_the_stated_standard_deviation(
 def test_patients_take_part_by_independent_coins(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[int] = []
 
-    def counted(net: nn.Module, *_: torch.Tensor) -> tuple[dict[str, torch.Tensor], float]:
+    def counted(net: nn.Module, *_: object) -> tuple[dict[str, torch.Tensor], float]:
         drawn[-1] += 1
         return no_gradient(net)
 

@@ -14,6 +14,7 @@ from client import training
 from client.training import Span, Trained, add_proximal_gradient, loss_function, one_cycle
 from shared.model import digest, initial_weights
 from shared.study import Study
+from shared.unlabelled import UNLABELLED
 from tests.client.hospital import tiny_study
 
 Cases = list[tuple[np.ndarray, np.ndarray]]
@@ -37,6 +38,9 @@ def small(**changes: Any) -> Study:
     window = {"window": [8, 8, 8], "batch_size": 2, "learning_rate": 0.01}
     values = {"preprocessing": {}, "training": {**window, **changes.pop("training", {})}, **changes}
     return tiny_study(**values)
+
+
+ON_POINTS = small(task={"classes": ["tumour"], "truth": "points"})
 
 
 def trained(
@@ -164,8 +168,73 @@ def test_the_loss_falls_on_a_task_that_can_be_learnt(dimensions: int) -> None:
     assert {w.dtype for w in long.weights.values()} == {np.dtype(np.float32)}
 
 
-def test_the_loss_of_a_batch_is_the_mean_of_its_patients_losses() -> None:
+@pytest.mark.parametrize("truth", ["label", "points"])
+def test_the_loss_of_a_batch_is_the_mean_of_its_patients_losses(truth: str) -> None:
+    torch.manual_seed(0)
+    criterion = loss_function(small(task={"classes": ["tumour"], "truth": truth}))
+    logits, label = torch.randn(3, 2, 4, 4, 4), torch.randint(0, 2, (3, 1, 4, 4, 4))
+    if truth == "points":
+        label[0, 0, 1:] = label[1, 0, :, 2:] = UNLABELLED  # unequal numbers of labelled voxels
+    alone = [criterion(logits[i : i + 1], label[i : i + 1]) for i in range(3)]
+    torch.testing.assert_close(criterion(logits, label), torch.stack(alone).mean())
+
+
+def losses_by_hand(logits: np.ndarray, label: np.ndarray) -> list[float]:
+    """Dice + cross entropy of each volume, voxel by voxel, over those that are labelled."""
+    found = []
+    for volume, marks in zip(logits.astype(np.float64), label[:, 0], strict=True):
+        voxels = [v for v in np.ndindex(marks.shape) if marks[v] != UNLABELLED]
+        odds = [np.exp(volume[(slice(None), *v)]) for v in voxels]
+        rows = [one / one.sum() for one in odds]
+        surprise = -sum(np.log(p[marks[v]]) for p, v in zip(rows, voxels, strict=True)) / max(1, len(voxels))
+        dice = []
+        for c in range(len(volume)):
+            both = sum(p[c] for p, v in zip(rows, voxels, strict=True) if marks[v] == c)
+            either = sum(p[c] for p in rows) + sum(marks[v] == c for v in voxels)
+            dice.append(1 - (2 * both + 1e-5) / (either + 1e-5))
+        found.append(float(np.mean(dice) + surprise))
+    return found
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    seed=st.integers(0, 10**6),
+    shares=st.lists(st.sampled_from([0.0, 0.05, 0.5, 1.0]), min_size=1, max_size=3),
+)
+def test_the_loss_on_points_is_that_of_a_loop_over_labelled_voxels(seed: int, shares: list[float]) -> None:
+    rng = np.random.default_rng(seed)
+    shape = (len(shares), 1, 3, 4, 2)
+    keep = rng.random(shape) < np.reshape(shares, (-1, 1, 1, 1, 1))
+    label = np.where(keep, rng.integers(0, 3, shape), UNLABELLED).astype(np.uint8)
+    logits = rng.normal(0, 2, (len(shares), 3, 3, 4, 2)).astype(np.float32)
+    found = loss_function(ON_POINTS)(torch.from_numpy(logits), torch.from_numpy(label))
+    assert float(found) == pytest.approx(np.mean(losses_by_hand(logits, label)), rel=1e-4, abs=1e-5)
+
+
+def test_where_every_voxel_is_labelled_both_losses_are_the_same() -> None:
     torch.manual_seed(0)
     logits, label = torch.randn(3, 2, 4, 4, 4), torch.randint(0, 2, (3, 1, 4, 4, 4))
-    alone = [loss_function()(logits[i : i + 1], label[i : i + 1]) for i in range(3)]
-    torch.testing.assert_close(loss_function()(logits, label), torch.stack(alone).mean())
+    torch.testing.assert_close(loss_function(ON_POINTS)(logits, label), loss_function(small())(logits, label))
+
+
+@pytest.mark.parametrize("labelled", [False, True])
+def test_unlabelled_voxels_pull_at_nothing(labelled: bool) -> None:
+    torch.manual_seed(0)
+    logits = torch.randn(2, 2, 4, 4, 4, requires_grad=True)
+    label = torch.full((2, 1, 4, 4, 4), UNLABELLED, dtype=torch.uint8)
+    if labelled:
+        label[0, 0, 1, 2, 3] = 1
+    loss = loss_function(ON_POINTS)(logits, label)
+    loss.backward()
+    assert logits.grad is not None
+    pulled = logits.grad.abs().sum(dim=1).nonzero().tolist()
+    assert pulled == ([[0, 1, 2, 3]] if labelled else [])
+    assert labelled or loss.item() == 0
+
+
+def test_training_on_cases_without_a_point_learns_nothing_and_breaks_nothing() -> None:
+    image, label = bright_boxes(1, side=6)[0]  # smaller than the window: nobody has judged the rest of it
+    nothing = (image, np.full_like(label, UNLABELLED))
+    alone = trained(ON_POINTS, [nothing] * 2)
+    assert alone.loss == 0
+    assert all(np.isfinite(w).all() for w in alone.weights.values())

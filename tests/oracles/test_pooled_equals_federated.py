@@ -19,6 +19,7 @@ from shared.calibration import (
     with_site_names,
 )
 from shared.metrics import ScanResult, finish_segmentation, segmentation_sums
+from shared.points import Points
 from shared.reliability import finish_reliability, reliability_sums
 from shared.sums import FloatArray, IntArray, Sums
 
@@ -117,6 +118,25 @@ def test_pooled_calibration_figures_are_those_of_a_loop_over_rows(seed: int, bin
     assert found["brier"] == pytest.approx(brier_score_loss(y, p, pos_label=1), abs=1e-12)
     surprise = [-math.log(max(a if b else 1 - a, 1e-12)) for a, b in zip(p, y, strict=True)]
     assert found["log_loss"] == pytest.approx(math.fsum(surprise) / 60, abs=1e-12)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(0, 2**32 - 1), st.integers(2, 200))
+def test_az_over_all_sites_is_that_of_scikit_learn_on_pooled_and_binned_points(seed: int, bins: int) -> None:
+    rng = np.random.default_rng(seed)
+    truth, scan = np.append([False, True], rng.random(198) < 0.3), rng.integers(0, 7, 200)
+    score = np.clip(rng.normal(0.4 + 0.2 * truth, 0.3), 0, 1)
+    score[2:40] = np.round(score[2:40], 2)  # many exactly on the edges
+    empty = np.zeros(1, int)
+    results = [
+        ScanResult(empty, empty, empty, False, None, 0.5, Points(score[scan == s], truth[scan == s]))
+        for s in range(7)
+    ]
+    sites = (results[:1], results[1:4], results[4:])
+    found = finish_segmentation(Sums.total(segmentation_sums(site, bins=bins) for site in sites), ["vessel"])
+    binned = [max(k for k in range(bins) if k / bins <= s) for s in score]
+    assert found["az"] == pytest.approx(roc_auc_score(truth, binned), abs=1e-12)
+    assert abs(found["az"] - roc_auc_score(truth, score)) <= found["az_bound"] + 1e-12
 
 
 @settings(deadline=None, max_examples=50)

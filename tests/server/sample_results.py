@@ -4,6 +4,7 @@ import io
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 from matplotlib.figure import Figure
 from scipy.special import expit
 
@@ -25,9 +26,10 @@ from server.results import (
 )
 from server.scores import ReliabilityFigures, SegmentationFigures
 from shared.metrics import ScanResult, finish_segmentation, segmentation_sums, worst_and_spread
+from shared.points import Points
 from shared.reliability import finish_reliability, reliability_sums
 from shared.study import Priority, Study, Task, Term, Urgent
-from shared.sums import Sums
+from shared.sums import FloatArray, Sums
 
 CLASSES = ("tumour",)
 SITES = {
@@ -119,6 +121,31 @@ def tumour_free(scans: int = 5) -> SegmentationFigures:
     )
 
 
+def results_on_points() -> Results:
+    """Two sites, one with points of background only: Az 1 at hospital-a, 0.8 over all, none at hospital-b."""
+    study = Study(name="vessels", task=Task(classes=("vessel",), truth="points"))
+    scans = {
+        "hospital-a": _on_points(np.array([0.9, 0.2, 0.3]), np.array([True, False, False])),
+        "hospital-b": _on_points(np.array([0.95, 0.2, 0.3]), np.array([False, False, False])),
+    }
+    sums = {site: segmentation_sums([scan], bins=100) for site, scan in scans.items()}
+    figures = {site: finish_segmentation(s, study.task.classes) for site, s in sums.items()}
+    pooled = finish_segmentation(Sums.total(sums.values()), study.task.classes)
+    model = Pooled.parse({"pooled": pooled, "sites": figures}, "test")
+    alone = LocalModel(own=model.sites["hospital-a"], pooled=model.pooled, sites=model.sites)
+    patients = Patients(train=3, validation=1, test=1)
+    return Results(
+        study=study.model_dump(mode="json"),
+        engine="inline",
+        seed=0,
+        versions={"wardround": "0.1.0"},
+        seconds=3.0,
+        sites=dict.fromkeys(scans, SiteEntry(patients=patients)),
+        rounds=(Round(round=1, seconds=1.0, sites=dict.fromkeys(scans, SiteRound(status="used"))),),
+        evaluation=Comparison(federated=_judged(model), local_only={"hospital-a": alone}),
+    )
+
+
 def overlays() -> dict[str, Sequence[Overlay]]:
     """Two small pictures a site, as PNG."""
     rng = np.random.default_rng(3)
@@ -151,6 +178,11 @@ def _scans(rng: np.random.Generator, site: str, n: int, quality: float) -> Sums:
             )
         )
     return segmentation_sums(results, bins=100)
+
+
+def _on_points(probability: FloatArray, positive: npt.NDArray[np.bool_]) -> ScanResult:
+    reference = np.array([positive.sum()])
+    return ScanResult(reference, reference, reference, True, None, 0.9, Points(probability, positive))
 
 
 def _model(rng: np.random.Generator, quality: dict[str, float], *, split: int) -> Pooled:

@@ -1,5 +1,7 @@
 """Federated figures of a model: per site, pooled, worst and spread, from sums alone."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,9 +11,20 @@ from server.results import Judged
 from server.scores import SegmentationFigures
 from shared.metrics import finish_segmentation, segmentation_sums
 from shared.model import Weights, initial_weights
+from shared.points import Points
 from shared.sums import Sums
 from shared.wire import Record
-from tests.server.fake_sites import STUDY, Act, FakeSite, enrolled, failing, hospitals, scan, segmentation
+from tests.server.fake_sites import (
+    STUDY,
+    Act,
+    FakeSite,
+    enrolled,
+    enrolment,
+    failing,
+    hospitals,
+    scan,
+    segmentation,
+)
 
 GOOD = [scan(overlap=8, truth=10, called=True, score=0.9), scan(overlap=0, truth=0, called=False, score=0.1)]
 POOR = [scan(overlap=2, truth=10, called=True, score=0.4), scan(overlap=0, truth=4, called=False, score=0.3)]
@@ -68,6 +81,32 @@ def test_without_any_answer_there_are_no_figures() -> None:
     federation = enrolled(hospitals("north", "east", north=broken, east=broken))
     assert evaluate(federation, {}, round_number=1, split="validation", final=False) is None
     assert {(e.phase, e.status, e.round) for e in federation.events} == {("validation", "refused", 1)}
+
+
+def on_points(site: FakeSite, record: Record) -> Record:
+    """Two scans, each with one point of a class above all points of background."""
+    points = Points(np.array([0.1, 0.3, 0.9]), np.array([False, False, True]))
+    scans = [replace(one, reference_finding=None, points=points) for one in GOOD]
+    fields = {"site": site.name, "round": record.fields["round"], "patients": 2}
+    return Record("segmentation", fields, segmentation_sums(scans, bins=BINS).to_arrays())
+
+
+def test_a_study_of_points_has_an_az_and_needs_every_sites_points() -> None:
+    study = STUDY.model_copy(update={"task": STUDY.task.model_copy(update={"truth": "points"})})
+
+    def agreed(site: FakeSite, record: Record) -> Record:
+        return enrolment(site, study_digest=study.digest())
+
+    act: dict[str, Act] = {"enrol": agreed, "evaluate": on_points}
+    blind: dict[str, Act] = {"enrol": agreed}  # it answers as if its labels were whole
+    sites = hospitals("north", "east", "south", north=act, east=act, south=blind)
+    federation = enrolled(sites, study)
+    found = evaluate(federation, {}, round_number=1, split="test", final=True)
+    assert found is not None
+    assert set(found.sites) == {"north", "east"}
+    assert [(e.site, e.status, e.reason) for e in federation.events] == [("south", "refused", "wire")]
+    assert (found.pooled.az, found.pooled.az_bound, found.pooled.sensitivity) == (1.0, 0.0, None)
+    assert (found.pooled.positives, found.pooled.negatives) == (0, 0)
 
 
 @pytest.mark.parametrize("spoil", ["negative", "not finite", "another name", "another shape"])

@@ -15,7 +15,13 @@ from server.report_text import bound, duration, fraction, rate, size, skipped
 from server.results import Comparison, Judged, Results, Spread, Worst
 from server.svg import COLOURS
 from shared.errors import DataError
-from tests.server.sample_results import minimal_results, overlays, rich_results, tumour_free
+from tests.server.sample_results import (
+    minimal_results,
+    overlays,
+    results_on_points,
+    rich_results,
+    tumour_free,
+)
 
 EVIL = "<script>alert('$x^$')</script>\"&"
 VOID = {"meta", "img", "br"}
@@ -120,6 +126,22 @@ def test_what_is_undefined_says_why(tmp_path: Path) -> None:
     assert "1.00 (0.57 to 1.00), n = 5" in text
     assert "None" not in text
     assert "nan" not in text
+
+
+def test_where_points_are_the_truth_az_stands_for_what_points_cannot_say(page: str, tmp_path: Path) -> None:
+    results = results_on_points()
+    text = Page(render(results, tmp_path)).text
+    rows = text.split("The shared model at each site")[1].split("Between sites")[0]
+    figures = [" ".join(line.split()) for line in rows.splitlines() if line.strip()]
+    assert "0.80exact" in figures
+    assert "1.00exact" in figures
+    assert "not defined (one kind of points only)" in figures
+    assert "Sensitivity" not in text
+    assert "0 positive" not in text
+    assert "None" not in text
+    (az,) = [card for card in cards(results) if card.name == "Az"]
+    assert az.value == "0.80"
+    assert "Az" not in Page(page).text.split()
 
 
 def test_the_headline_numbers_are_those_of_the_results(rich: Results, page: str) -> None:

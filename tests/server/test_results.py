@@ -15,7 +15,7 @@ from shared.metrics import finish_segmentation, segmentation_shapes
 from shared.reliability import finish_reliability, reliability_sums
 from shared.study import Study
 from shared.sums import Sums
-from tests.server.sample_results import minimal_results, rich_results, tumour_free
+from tests.server.sample_results import minimal_results, results_on_points, rich_results, tumour_free
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def test_the_committed_schema_is_the_one_the_code_writes() -> None:
     assert json.loads(SCHEMA_FILE.read_text()) == json_schema(), "run: python -m server.results"
 
 
-@pytest.mark.parametrize("make", [rich_results, minimal_results])
+@pytest.mark.parametrize("make", [rich_results, minimal_results, results_on_points])
 def test_what_is_written_fits_the_schema_and_reads_back_equal(make: Any, tmp_path: Path) -> None:
     results = make()
     results.write(tmp_path / "run" / "results.json")
@@ -67,6 +67,11 @@ def test_positive_and_negative_scans_are_recovered_from_the_prevalence(case: tup
     scans, positives = case
     figures = tumour_free().model_copy(update={"scans": scans, "prevalence": positives / scans})
     assert (figures.positives, figures.negatives) == (positives, scans - positives)
+
+
+def test_figures_written_before_there_was_an_az_are_still_read() -> None:
+    old = tumour_free().model_dump(mode="json", exclude={"az", "az_bound"})
+    assert SegmentationFigures.parse(old, "test") == tumour_free()
 
 
 def test_the_study_digest_is_that_of_the_study(rich: Results) -> None:

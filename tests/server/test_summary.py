@@ -5,10 +5,11 @@ import io
 from rich.console import Console
 from rich.table import Table
 
+from server.results import Results
 from server.summary import evaluation_table, summary_table
 from shared.metrics import finish_segmentation, segmentation_sums
 from tests.server.fake_sites import scan
-from tests.server.sample_results import minimal_results, rich_results
+from tests.server.sample_results import minimal_results, results_on_points, rich_results
 
 
 def text(table: Table) -> str:
@@ -30,6 +31,32 @@ def test_the_federated_model_stands_beside_every_baseline_and_every_site() -> No
     assert results.calibration is not None
     for figures in (results.calibration.before, results.calibration.after):
         assert f"{figures.ece:.3f}" in calibration
+
+
+def test_where_points_are_the_truth_az_has_a_table_of_its_own() -> None:
+    results = results_on_points()
+    dice, az = (text(table) for table in summary_table(results))
+    assert "mean Dice on test patients" in dice
+    assert "Az on labelled points of test patients" in az
+    row = next(line for line in az.splitlines() if "federated" in line)
+    assert [cell.strip() for cell in row.strip("│").split("│")] == [
+        "federated",
+        "0.800",
+        "1.000",
+        "not defined",
+    ]
+    assert len(list(summary_table(rich_results()))) == 2  # Dice and calibration, as ever
+    shown = evaluation_of(results)
+    assert "Az on labelled points" in shown
+    assert "Az" not in evaluation_of(rich_results())
+
+
+def evaluation_of(results: Results) -> str:
+    assert results.evaluation.federated is not None
+    figures = results.evaluation.federated.pooled.model_dump()
+    return text(
+        evaluation_table({"segmentation": figures, "calibration": None, "skipped": {}, "split": "test"})
+    )
 
 
 def test_a_run_without_figures_has_no_table() -> None:

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,12 +18,18 @@ from shared.metrics import (
     wilson_interval,
     worst_and_spread,
 )
+from shared.points import Points
 from shared.sums import Sums
 
 
 def scan(intersection: int, predicted: int, reference: int, score: float = 0.5) -> ScanResult:
     i, p, r = (np.array([count]) for count in (intersection, predicted, reference))
     return ScanResult(i, p, r, predicted > 0, reference > 0, score)
+
+
+def on_points(probability: list[float], positive: list[bool]) -> ScanResult:
+    points = Points(np.array(probability), np.array(positive, dtype=bool))
+    return replace(scan(1, 2, 3), reference_finding=None, points=points)
 
 
 @pytest.mark.parametrize(
@@ -83,6 +90,38 @@ def test_no_scans_at_all_finish_to_none() -> None:
 def test_the_sums_have_the_announced_names_and_shapes() -> None:
     sums = segmentation_sums([scan(1, 2, 3)], bins=7)
     assert {name: array.shape for name, array in sums.values.items()} == segmentation_shapes(1, 7)
+
+
+def test_the_sums_of_points_have_the_announced_names_and_shapes() -> None:
+    sums = segmentation_sums([on_points([0.2, 0.7], [False, True])], bins=7)
+    found = {name: array.shape for name, array in sums.values.items()}
+    assert found == segmentation_shapes(1, 7, points=True)
+    assert found.keys() - segmentation_shapes(1, 7).keys() == {"point_positive", "point_negative"}
+    assert {sums[name].dtype for name in ("point_positive", "point_negative")} == {np.dtype(np.int64)}
+
+
+def test_points_say_nothing_about_findings_of_a_scan() -> None:
+    scans = [on_points([0.2, 0.7], [False, True]), on_points([], [])]
+    figures = finish_segmentation(segmentation_sums(scans, bins=10), ["tumour"])
+    for name in ("sensitivity", "specificity", "auroc", "auroc_bound", "prevalence"):
+        assert figures[name] is None
+    assert (figures["scans"], figures["az"], figures["az_bound"]) == (2, 1.0, 0.0)
+
+
+def test_az_needs_both_kinds_of_points_and_a_study_of_points() -> None:
+    for truth in ([], [False, False], [True]):
+        sums = segmentation_sums([on_points([0.5] * len(truth), truth)], bins=10)
+        assert finish_segmentation(sums, ["tumour"])["az"] is None
+    assert finish_segmentation(segmentation_sums([scan(1, 2, 3)], bins=10), ["tumour"])["az"] is None
+
+
+def test_scans_of_points_and_others_do_not_mix() -> None:
+    with pytest.raises(DataError, match="1 of 2 scans are judged on points"):
+        segmentation_sums([scan(1, 2, 3), on_points([0.5], [True])], bins=5)
+    with pytest.raises(DataError, match="one shape"):
+        Points(np.zeros(3), np.zeros(2, bool))
+    with pytest.raises(DataError, match="NaN"):
+        segmentation_sums([on_points([np.nan], [True])], bins=5)
 
 
 def test_sums_of_another_number_of_classes_are_refused() -> None:

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from shared.calibration import logistic_sums
 from shared.errors import DataError, WireError
 from shared.metrics import ScanResult, finish_segmentation, segmentation_shapes, segmentation_sums
+from shared.points import Points
 from shared.reliability import finish_reliability, reliability_shapes, reliability_sums
 from shared.sums import LARGEST_COUNT, Sums, bin_index
 
@@ -30,6 +32,15 @@ def scans(rng: np.random.Generator, count: int) -> list[ScanResult]:
     return [
         ScanResult(i, p, r, bool(p.any()), bool(r.any()), float(score))
         for i, p, r, score in zip(overlap, predicted, reference, rng.random(count), strict=True)
+    ]
+
+
+def scans_on_points(rng: np.random.Generator, count: int) -> list[ScanResult]:
+    """As `scans`, with 0..30 labelled points each and nothing said about findings."""
+    sizes = rng.integers(0, 31, count)
+    return [
+        replace(scan, reference_finding=None, points=Points(rng.random(n), rng.random(n) < 0.4))
+        for scan, n in zip(scans(rng, count), sizes, strict=True)
     ]
 
 
@@ -63,12 +74,12 @@ def assert_regrouping_changes_nothing(
 
 
 @settings(deadline=None, max_examples=60)
-@given(groupings())
+@given(groupings(), st.sampled_from([scans, scans_on_points]))
 def test_regrouping_sites_leaves_every_segmentation_figure_unchanged(
-    grouping: tuple[int, list[list[int]]],
+    grouping: tuple[int, list[list[int]]], draw: Callable[[np.random.Generator, int], list[ScanResult]]
 ) -> None:
     seed, sites = grouping
-    everyone = scans(np.random.default_rng(seed), sum(map(len, sites)))
+    everyone = draw(np.random.default_rng(seed), sum(map(len, sites)))
 
     def measure(site: list[int]) -> Sums:
         return segmentation_sums([everyone[i] for i in site], bins=10)

@@ -1,12 +1,15 @@
 """The public start model depends on the study alone and is better than a random one."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from shared.model import digest, initial_weights
+from client.training import Case, Trained, train
+from shared.model import Weights, digest, initial_weights
 from shared.study import Study, Training
 from simulations import pretraining
 from tests.server.fake_sites import STUDY
@@ -43,6 +46,26 @@ def test_the_same_study_gives_the_same_start_and_another_seed_another(tmp_path: 
     assert digest(load_file(start(tmp_path / "second"))) == digest(first)
     other = SMALL.model_copy(update={"seed": 5})
     assert digest(load_file(start(tmp_path / "third", other))) != digest(first)
+
+
+def test_a_study_of_points_and_channels_starts_from_whole_labels_in_as_many_contrasts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[np.ndarray] = []
+
+    def looked_at(weights: Weights, cases: Sequence[Case], study: Study, **how: Any) -> Trained:
+        assert study.task.truth == "label"
+        seen.extend(image for image, _ in cases)
+        return train(weights, cases, study, **how)
+
+    monkeypatch.setattr(pretraining, "train", looked_at)
+    task = SMALL.task.model_copy(update={"channels": ("t1", "t2", "flair"), "truth": "points"})
+    found = load_file(start(tmp_path, SMALL.model_copy(update={"task": task})))
+    assert all(np.isfinite(w).all() for w in found.values())
+    assert {len(image) for image in seen} == {3}
+    for image in seen:
+        assert image.dtype == np.float32
+        assert np.corrcoef(image.reshape(3, -1))[np.triu_indices(3, 1)].max() < 0.9999  # not copies
 
 
 def test_it_is_drawn_once_for_each_study_and_found_again(tmp_path: Path) -> None:

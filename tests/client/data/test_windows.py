@@ -7,15 +7,17 @@ from hypothesis import strategies as st
 
 from client.data.windows import Case, WindowSource, epoch
 from shared.study import Training
+from shared.unlabelled import UNLABELLED
 
 
 def training(**changes: Any) -> Training:
     return Training.model_validate({"batch_size": 2, "window": (4, 4, 4), **changes})
 
 
-def numbered(shape: tuple[int, int, int], first: int = 1) -> Case:
+def numbered(shape: tuple[int, int, int], first: int = 1, channels: int = 1) -> Case:
     """A case whose voxels all differ, none 0, with one labelled voxel."""
-    image = np.arange(first, first + np.prod(shape), dtype=np.float32).reshape(1, *shape)
+    last = first + channels * int(np.prod(shape))
+    image = np.arange(first, last, dtype=np.float32).reshape(channels, *shape)
     label = np.zeros(shape, np.uint8)
     label[shape[0] // 3, shape[1] // 2, -1] = 3
     return image, label
@@ -51,30 +53,42 @@ def test_equal_generators_give_equal_epochs_and_no_two_windows_are_alike() -> No
 
 @settings(deadline=None)
 @given(
-    st.tuples(*[st.integers(1, 9)] * 3),
-    st.tuples(*[st.integers(1, 9)] * 3),
-    st.integers(0, 2**32),
-    st.sampled_from([0.0, 1.0]),
+    shape=st.tuples(*[st.integers(1, 9)] * 3),
+    window=st.tuples(*[st.integers(1, 9)] * 3),
+    seed=st.integers(0, 2**32),
+    tumour_fraction=st.sampled_from([0.0, 1.0]),
+    channels=st.integers(1, 3),
+    points=st.booleans(),
 )
-def test_a_window_is_a_cut_of_the_case_with_its_lowest_value_around(
-    shape: tuple[int, int, int], window: tuple[int, int, int], seed: int, tumour_fraction: float
+def test_a_window_is_a_cut_of_the_case_with_the_lowest_value_of_each_channel_around(
+    *,
+    shape: tuple[int, int, int],
+    window: tuple[int, int, int],
+    seed: int,
+    tumour_fraction: float,
+    channels: int,
+    points: bool,
 ) -> None:
-    image, label = numbered(shape)
+    image, label = numbered(shape, channels=channels)
+    if points:
+        label[label == 0] = UNLABELLED
     settings_ = training(window=window, tumour_fraction=tumour_fraction)
-    patch, mask = WindowSource([(image, label)]).draw(0, training=settings_, rng=np.random.default_rng(seed))
-    assert patch.shape == mask.shape == window
+    source = WindowSource([(image, label)], points=points)
+    patch, mask = source.draw(0, training=settings_, rng=np.random.default_rng(seed))
+    assert (patch.shape, mask.shape) == ((channels, *window), window)
     # The slow, obvious way: air all around the case, and every place the window could have been cut from.
     margins = [(side, side) for side in window]
-    wide, marks = np.pad(image[0], margins, constant_values=image.min()), np.pad(label, margins)
+    wide = np.stack([np.pad(one, margins, constant_values=one.min()) for one in image])
+    marks = np.pad(label, margins, constant_values=UNLABELLED if points else 0)
     found = [
         start
         for start in np.ndindex(*(np.array(shape) + window + 1))
-        if np.array_equal(wide[cut := tuple(map(slice, start, np.add(start, window)))], patch)
-        and np.array_equal(marks[cut], mask)
+        if np.array_equal(marks[cut := tuple(map(slice, start, np.add(start, window)))], mask)
+        and np.array_equal(wide[(slice(None), *cut)], patch)
     ]
     seen = [np.minimum(np.add(s, window), np.add(window, shape)) - np.maximum(s, window) for s in found]
     assert any(extent.tolist() == np.minimum(shape, window).tolist() for extent in seen)  # as much as fits
-    assert tumour_fraction == 0 or mask.any()
+    assert tumour_fraction == 0 or 3 in mask
 
 
 def test_the_tumour_fraction_is_the_share_of_windows_sent_to_the_tumour() -> None:
@@ -91,10 +105,21 @@ def test_every_labelled_voxel_can_be_the_centre() -> None:
     label = np.zeros((12, 12, 12), np.uint8)
     label[[0, 6, 11], [11, 6, 0], [3, 4, 5]] = 1
     source = WindowSource([(np.ones((1, 12, 12, 12), np.float32), label)])
-    assert source.foreground(0).tolist() == np.flatnonzero(label).tolist()
+    assert source.labelled(0).tolist() == np.flatnonzero(label).tolist()
     rng = np.random.default_rng(0)
     small = training(window=(1, 1, 1), tumour_fraction=1)
     assert all(source.draw(0, training=small, rng=rng)[1].all() for _ in range(50))
+
+
+def test_among_points_those_of_background_are_sought_as_well() -> None:
+    label = np.full((9, 9, 9), UNLABELLED, np.uint8)
+    label[2, 3, 4], label[6, 5, 0] = 0, 1
+    case = (np.ones((1, 9, 9, 9), np.float32), label)
+    source = WindowSource([case], points=True)
+    small, rng = training(window=(1, 1, 1), tumour_fraction=1), np.random.default_rng(0)
+    seen = [int(source.draw(0, training=small, rng=rng)[1].item()) for _ in range(200)]
+    assert set(seen) == {0, 1}
+    assert 60 < sum(seen) < 140
 
 
 def test_a_case_without_a_tumour_is_shown_as_well() -> None:
@@ -117,12 +142,12 @@ def test_two_dimensions_take_one_slice_of_each_case() -> None:
 @pytest.mark.parametrize("flip", [False, True])
 def test_mirroring_turns_left_and_right_of_image_and_label_together(flip: bool) -> None:
     image = np.arange(64, dtype=np.float32).reshape(1, 4, 4, 4)
-    case = (image, image[0].astype(np.uint8))
+    case = (np.concatenate([image, 100 - image]), image[0].astype(np.uint8))
     rng = np.random.default_rng(0)
     seen = set()
     for _ in range(20):
         batch = next(epoch([case], training=training(flip=flip), dimensions=3, rng=rng))
-        np.testing.assert_array_equal(batch.image[0, 0], batch.label[0])
+        np.testing.assert_array_equal(batch.image[0], np.stack([batch.label[0], 100 - batch.label[0]]))
         mirrored = bool(batch.image[0, 0, 0, 0, 0])
         np.testing.assert_array_equal(batch.image[0, 0], image[0][::-1] if mirrored else image[0])
         seen.add(mirrored)
