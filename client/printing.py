@@ -1,16 +1,55 @@
-"""What the commands of `wardround site` share: their arguments and how they print."""
+"""What the commands share: their arguments, how they print, and how they show that they go on."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 SiteFile = Annotated[Path, typer.Argument(metavar="SITE", help="The hospital's site.yaml.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars and no table; errors only.")]
 
 out = Console()
+err = Console(stderr=True)
+
+
+class Bars:
+    """rich progress bars behind the (what, done, total) calls of a run."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._tasks: dict[str, int] = {}
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        """Say how far `what` is."""
+        if what not in self._tasks:
+            self._tasks[what] = self._progress.add_task(what, total=total)
+        self._progress.update(self._tasks[what], completed=done, total=total)  # type: ignore[arg-type]
+
+
+@contextmanager
+def progress_bars(quiet: bool) -> Iterator[Bars]:
+    """Show progress on the terminal's error stream while the block runs."""
+    bars = Progress(
+        TextColumn("{task.description:36}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=err,
+        disable=quiet,
+    )
+    with bars:
+        yield Bars(bars)
+
+
+def printable(text: str) -> str:
+    """Replace what a terminal would obey instead of show: a file may be called anything."""
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def print_json(values: object) -> None:
