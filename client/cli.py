@@ -1,6 +1,7 @@
 """`wardround site`: everything a hospital types. Each command imports what it needs when it is run."""
 
 import sys
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -52,13 +53,24 @@ def init(
 
 
 @app.command()
-def check(site_file: SiteFile, as_json: AsJson = False) -> None:
-    """Say line by line, with a cure, whether this machine is ready to be a node."""
+def check(
+    site_file: SiteFile,
+    study: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[STUDY]",
+            help="Its name, digest or YAML file: then every case is read and prepared as it wants.",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say line by line, with a cure, whether this machine is ready to be a node, and its data for a study."""
     from client.preflight import as_json as values_of
     from client.preflight import exit_code, preflight
 
+    wanted = None if study is None else lambda site: _study_called(site, study)
     lines = []
-    for line in preflight(site_file, _surroundings()):
+    for line in preflight(site_file, _surroundings(), wanted, _counted_on_stderr()):
         lines.append(line)
         if not as_json:
             out.print(f"[{COLOURS[line.state]}]{line.state:8}[/] [bold]{line.name}[/]: ", end="")
@@ -158,6 +170,17 @@ def run(site_file: SiteFile) -> None:
 
 def _say(text: str) -> None:
     print(f"{datetime.now():%H:%M:%S} {text}", flush=True)  # noqa: T201 - local time, for a person
+
+
+def _counted_on_stderr() -> Callable[[int, int], None]:
+    """Show how many cases are done, where somebody is looking."""
+
+    def show(done: int, total: int) -> None:
+        if sys.stderr.isatty():
+            end = "\n" if done == total else ""
+            print(f"\r{done} of {total} cases", end=end, file=sys.stderr, flush=True)  # noqa: T201 - for a person
+
+    return show
 
 
 def _surroundings() -> "Surroundings":

@@ -9,10 +9,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
 
-from client.readiness import CHECKS, Line
+from client.check_line import Line
+from client.readiness import CHECKS
 from client.site import Site
+from client.study_check import check_study
 from shared import __version__
 from shared.errors import FederationError, WardroundError
+from shared.study import Study
 
 CLOCK_WARNING_S, CLOCK_PROBLEM_S = 30, 120
 CERTIFICATE_WARNING_DAYS = 14
@@ -64,8 +67,17 @@ class Surroundings:
     bundle: Callable[[], str]
 
 
-def preflight(site_file: Path, around: Surroundings) -> Iterator[Line]:
-    """Check everything; yields each line as soon as it is known."""
+def preflight(
+    site_file: Path,
+    around: Surroundings,
+    study: Callable[[Site], Study] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Iterator[Line]:
+    """Check everything; yields each line as soon as it is known.
+
+    With a `study`, every case is prepared as that study would (study_check.py); `progress` is called with
+    (cases done, cases in all).
+    """
     try:
         site = Site.read(site_file)
     except WardroundError as error:
@@ -74,6 +86,8 @@ def preflight(site_file: Path, around: Surroundings) -> Iterator[Line]:
     yield Line("site file", "ok", f"{site_file} describes {site.name}")
     for name, check in CHECKS:
         yield from _kept_apart(name, lambda check=check: check(site))  # type: ignore[misc]
+    if study is not None:
+        yield from _kept_apart("study", lambda: check_study(site, study(site), progress))
     yield from _kept_apart("coordinator", lambda: _coordinator(site, site_file, around))
 
 

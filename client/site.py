@@ -5,6 +5,7 @@ from typing import Annotated, Self
 
 from pydantic import Field
 
+from client.data.limits import Limits
 from client.policy import Policy
 from shared.config import Config
 from shared.study import Name
@@ -22,6 +23,7 @@ class Site(Config):
         description="states that every case is another person; needed for private training without a table",
     )
     work: Path = Field(description="folder for cache, logs, audit, worklist; stays at the hospital")
+    limits: Limits = Field(default=Limits(), description="how much one scan may ask of this machine")
     device: str = "cpu"
     threads: Annotated[int, Field(ge=1)] = 1
     poll_s: Annotated[float, Field(ge=0.05, le=60)] = Field(

@@ -35,10 +35,27 @@ one_patient_per_case: false
 # hospital.
 work: work
 
+# How much one scan may ask of this machine. A file that declares more is refused by its header, unread.
+limits:
+  # Voxels times channels of one file; 2^28 is 512 x 512 x 1024.
+  max_voxels: 268435456
+
+  # Bytes of voxels as stored, and of any one file that must be held in memory to be decoded.
+  max_bytes: 2147483648
+
+  # Bytes of a file before its voxels.
+  max_offset: 16777216
+
+  # Bytes of a file after its voxels: some writers pad.
+  max_tail: 1048576
+
+  # Files of one folder, and frames of one file.
+  max_files: 8192
+
 # Where the network runs: cpu, or a PyTorch device such as cuda:0. Private training runs on the CPU.
 device: cpu
 
-# CPU threads for training. Equal results need equal numbers of threads.
+# CPU threads for training, and scans prepared at a time. Equal results need equal numbers of threads.
 threads: 1
 
 # Seconds between two requests to the coordinator for work. Longer pauses make rounds longer.
@@ -58,7 +75,9 @@ policy:
 
   # Kinds of record that may leave. Without `update` the site takes no part in training; without
   # `segmentation` it is not judged; without `derivatives` and `reliability_bins` it is left out of the
-  # calibration. `failure` (a code and a count) always may.
+  # calibration. `failure` (a code and a count) always may. `statistics` is not in the list: add it to let a
+  # coordinator sum histograms of intensities, sizes and findings over the training patients, by which a
+  # study is set up without anybody seeing a scan.
   release: [enrolment, update, segmentation, derivatives, reliability_bins, finished, failure]
 
   # What may be spent of the patients' privacy. null: no bound.
@@ -71,8 +90,8 @@ policy:
     # counts once.
     updates: null
 
-  # Local time in which this site trains and scores, such as "20:00-06:00", or a list of such ranges. null:
-  # always.
+  # Local time in which this site trains, scores and sums statistics, such as "20:00-06:00", or a list of
+  # such ranges. null: always.
   hours: null
 """
 

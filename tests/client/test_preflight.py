@@ -11,8 +11,8 @@ import yaml
 
 from client.approvals import Approvals
 from client.audit import Audit
+from client.check_line import Line
 from client.preflight import Membership, Reached, Surroundings, as_json, exit_code, preflight
-from client.readiness import Line
 from client.site import Site
 from shared import __version__
 from shared.errors import FederationError
