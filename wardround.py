@@ -9,21 +9,21 @@ import json
 import logging
 import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from client.cli import app as site_app
 from client.data_cli import app as data_app
+from client.printing import Quiet, err, out, progress_bars
 from server.cli import app as coordinator_app
 from shared import __version__
-from shared.errors import WardroundError
+from shared.errors import ConfigError, WardroundError
+
+if TYPE_CHECKING:
+    from simulations.simulate import Simulation
 
 app = typer.Typer(
     name="wardround",
@@ -38,11 +38,6 @@ app = typer.Typer(
 app.add_typer(data_app, name="data")
 app.add_typer(site_app, name="site")
 app.add_typer(coordinator_app, name="coordinator")
-
-out = Console()
-err = Console(stderr=True)
-
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars and no table; errors only.")]
 
 
 class EngineName(StrEnum):
@@ -84,6 +79,10 @@ def simulate(
     data: Annotated[
         Path | None, typer.Option(help="Folder of real scans, for scenarios that need one.")
     ] = None,
+    statistics: Annotated[
+        bool,
+        typer.Option("--statistics", help="Train nothing: sum what a study's window and sizes are set by."),
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Run a whole federated study on this machine: sites, rounds, calibration, baselines, report."""
@@ -94,13 +93,31 @@ def simulate(
     quiet_libraries()
     read = Scenario.read(scenario, tuple(settings or ()))
     folder = out_dir or Path("runs") / read.study.name
-    with _progress(quiet) as progress:
-        results = Simulation(read, folder, engine.value, data).run(resume=resume, progress=progress)
+    simulation = Simulation(read, folder, engine.value, data)
+    if statistics:
+        if resume:
+            raise ConfigError("--statistics asks anew and trains nothing: leave out --resume.")
+        _describe(simulation, quiet)
+        return
+    with progress_bars(quiet) as progress:
+        results = simulation.run(resume=resume, progress=progress)
     if not quiet:
         for table in summary_table(results):
             out.print(table)
         out.print(f"{results.seconds:.0f} s in the federation. Figures: {folder / 'results.json'}")
     print(folder / "report.html")  # noqa: T201 - plain, so that a script can read the last line
+
+
+def _describe(simulation: "Simulation", quiet: bool) -> None:
+    from server.statistics_file import PAGE
+    from server.statistics_page import statistics_tables
+
+    with progress_bars(quiet) as progress:
+        found = simulation.describe(progress=progress)
+    if not quiet:
+        for table in statistics_tables(found):
+            out.print(table)
+    print(simulation.out / PAGE)  # noqa: T201 - as after a whole run
 
 
 @data_app.command()
@@ -116,7 +133,7 @@ def phantoms(
     from simulations.phantoms import write_dataset
 
     total = sites * patients
-    with _progress(quiet) as progress:
+    with progress_bars(quiet) as progress:
         written = write_dataset(
             folder,
             sites=sites,
@@ -133,9 +150,7 @@ def phantoms(
 @app.command()
 def evaluate(
     model_dir: Annotated[Path, typer.Argument(help="The model/ folder of a finished run.")],
-    data_dir: Annotated[
-        Path, typer.Argument(help="Labelled scans: Decathlon layout, or images/ and labels/.")
-    ],
+    data_dir: Annotated[Path, typer.Argument(help="Labelled scans in any layout.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
     split: Annotated[
         SplitName, typer.Option(help="Only the cases that the study's hash puts into this split.")
@@ -152,7 +167,7 @@ def evaluate(
     from shared.model import TrainedModel
 
     model = TrainedModel.load(model_dir)
-    with _progress(quiet or as_json) as progress:
+    with progress_bars(quiet or as_json) as progress:
         found = evaluate_folder(
             model, data_dir, split=split.value, layout=layout, patients_csv=patients, progress=progress
         )
@@ -166,33 +181,6 @@ def evaluate(
 def version() -> None:
     """Print the version."""
     print(__version__)  # noqa: T201
-
-
-class _Bars:
-    """rich progress bars behind the (what, done, total) calls of a run."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._tasks: dict[str, int] = {}
-
-    def __call__(self, what: str, done: int, total: int) -> None:
-        if what not in self._tasks:
-            self._tasks[what] = self._progress.add_task(what, total=total)
-        self._progress.update(self._tasks[what], completed=done, total=total)  # type: ignore[arg-type]
-
-
-@contextmanager
-def _progress(quiet: bool) -> Iterator[_Bars]:
-    bars = Progress(
-        TextColumn("{task.description:36}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=err,
-        disable=quiet,
-    )
-    with bars:
-        yield _Bars(bars)
 
 
 def main() -> None:

@@ -27,6 +27,7 @@ ACTS: Mapping[str, Act] = {
     "evaluate": lambda node, record: node.evaluate(record),
     "newton": lambda node, record: node.newton(record),
     "reliability": lambda node, record: node.reliability(record),
+    "describe": lambda node, record: node.describe(record),
     "finish": lambda node, record: node.finish(record),
 }
 """What the node does for each kind of instruction."""

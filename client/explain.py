@@ -6,16 +6,17 @@ shapes that its answers have, the study and the site's policy. Nothing is read f
 
 import numpy as np
 
-from client.explain_words import PLAIN
+from client.explain_words import ON_POINTS, PLAIN
 from client.explanation import Explanation, Leaving
 from client.gate import ALWAYS, COUNTS_ONLY
-from client.policy import ANY, ASK
+from client.policy import ANY, ASK, ON_REQUEST
 from client.site import Site
 from shared import __version__
 from shared.calibration import logistic_shapes
 from shared.metrics import segmentation_shapes
 from shared.model import initial_weights
 from shared.reliability import reliability_shapes
+from shared.statistics import statistics_shapes
 from shared.study import Study
 from shared.wire import RECORDS, Record, Scalar
 
@@ -48,7 +49,10 @@ def arrays_of(kind: str, study: Study) -> dict[str, np.ndarray]:
         return dict(initial_weights(study))
     shapes = {}
     if kind == "segmentation":
-        shapes = segmentation_shapes(len(study.task.classes), study.evaluation.score_bins)
+        points = study.task.truth == "points"
+        shapes = segmentation_shapes(len(study.task.classes), study.evaluation.score_bins, points=points)
+    elif kind == "statistics":
+        shapes = statistics_shapes(len(study.task.channels), len(study.task.classes))
     elif kind == "derivatives" and study.priority is not None:
         terms = len(study.priority.terms)
         shapes = logistic_shapes(terms + (MOST_SITES if study.priority.site_intercept else 1))
@@ -59,6 +63,8 @@ def arrays_of(kind: str, study: Study) -> dict[str, np.ndarray]:
 
 def _leaving(kind: str, site: Site, study: Study) -> Leaving:
     what, holds = PLAIN[kind]
+    if kind == "segmentation" and study.task.truth == "points":
+        holds += ON_POINTS
     times, how_often, needless = _times(kind, site, study)
     fields = {
         name: site.name if name == "site" else LONGEST.get(name, LONGEST_NUMBERS.get(of, LONGEST_TEXT))
@@ -105,7 +111,8 @@ def _times(kind: str, site: Site, study: Study) -> tuple[int | None, str, str | 
         return 2, "twice, before and after the fit", uncalibrated
     if kind == "failure":
         return None, "instead of any of the others, when something fails or is refused", None
-    return 1, "once", None
+    alone = ", in a run that the coordinator starts for it alone and that trains nothing"
+    return 1, f"once{alone if kind in ON_REQUEST else ''}", None
 
 
 def _protection(kind: str, site: Site, study: Study) -> str:
@@ -155,8 +162,11 @@ def _refusals(site: Site, study: Study, leaving: tuple[Leaving, ...], *, approve
     if policy.budget.updates is not None and policy.budget.updates < study.training.rounds:
         found.append(f"training after {policy.budget.updates} of {study.training.rounds} rounds")
     if policy.hours is not None:
-        found.append(f"training and scoring outside {', '.join(policy.hours)} (this machine's time)")
-    found += [f"{one.kind}: policy.release does not list it" for one in leaving if _by_policy(one)]
+        found.append(
+            f"training, scoring and statistics outside {', '.join(policy.hours)} (this machine's time)"
+        )
+    asked = [one for one in leaving if one.kind not in ON_REQUEST]  # these no study asks for by itself
+    found += [f"{one.kind}: policy.release does not list it" for one in asked if _by_policy(one)]
     return found
 
 

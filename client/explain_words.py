@@ -46,6 +46,15 @@ PLAIN = {
             "report themselves stay here"
         ),
     ),
+    "statistics": (
+        "what the scans here look like, for setting a study up",
+        (
+            "histograms over all training patients together, each patient counting the same: intensities of "
+            "the foreground and of what is labelled, spacing, number of voxels, labelled volume, number and "
+            "longest side of findings, share of each class; how many patients hold no finding; how many "
+            "cases could not be read. A range that nobody else falls into can tell of a single patient"
+        ),
+    ),
     "failure": (
         "word that something could not be done",
         (
@@ -55,6 +64,9 @@ PLAIN = {
     ),
 }
 """For each kind that can leave: what it is, and what it holds."""
+
+ON_POINTS = "; histograms of the model's probability at the labelled points, on a structure and beside it"
+"""What `segmentation` holds on top where labelled points are the truth."""
 
 NEVER = (
     "scans, parts of scans, masks and outlines",

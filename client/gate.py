@@ -10,7 +10,8 @@ What holds here, and is tested:
   nor what the node tells the control service about itself.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,11 +50,8 @@ class Gate:
         `repeated` says of an answer that is given again and again what it is about; it need not be a line of
         the audit log each time.
         """
-        try:
+        with self._refusing(record.kind):
             self._check(record)
-        except PolicyError as refusal:
-            self._audit.append("refused", kind=record.kind, code=refusal.code)
-            raise
         facts: dict[str, Scalar] = {
             "kind": record.kind,
             "bytes": record.size_bytes,
@@ -69,11 +67,27 @@ class Gate:
             self._repeats.append(**facts, **repeated)
         return Released(record)
 
+    def require(self, kind: str) -> None:
+        """Raise PolicyError, audited, for a kind that could never leave: before the work for it is done."""
+        with self._refusing(kind):
+            self._check_kind(kind)
+
+    @contextmanager
+    def _refusing(self, kind: str) -> Iterator[None]:
+        try:
+            yield
+        except PolicyError as refusal:
+            self._audit.append("refused", kind=kind, code=refusal.code)
+            raise
+
+    def _check_kind(self, kind: str) -> None:
+        allowed = kind in ALWAYS or kind in self._policy.release
+        if not RECORDS[kind].leaves_site or not allowed:
+            raise PolicyError("kind", f"policy.release does not list {kind!r}: {list(self._policy.release)}")
+
     def _check(self, record: Record) -> None:
         policy = self._policy
-        allowed = record.kind in ALWAYS or record.kind in policy.release
-        if not RECORDS[record.kind].leaves_site or not allowed:
-            raise PolicyError("kind", f"policy.release does not list {record.kind!r}: {list(policy.release)}")
+        self._check_kind(record.kind)
         if record.kind not in COUNTS_ONLY:
             patients = record.integer("patients")
             if patients < policy.minimum_patients:

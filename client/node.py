@@ -17,6 +17,7 @@ from client.audit import Audit
 from client.data import cache
 from client.data.cache import CachedCase, SiteData
 from client.data.split import Split
+from client.data.statistics import describe
 from client.gate import Gate
 from client.kept import Kept, ScanRow
 from client.ledger import Ledger
@@ -63,6 +64,8 @@ class Node:
             patients_csv=self.site.patients,
             study=study,
             cache_folder=self.cache_folder,
+            limits=self.site.limits,
+            workers=self.site.threads,
         )
         known = data.has_subject_map and data.without_row == 0
         if study.privacy is not None and not (known or self.site.one_patient_per_case):
@@ -189,6 +192,21 @@ class Node:
             probability = np.array([r.features["finding_probability"] for r in rows])
         sums = reliability_sums(probability, outcome, bins=priority.bins)
         return Record("reliability_bins", self._counted(rows), sums.to_arrays())
+
+    def describe(self, record: Record) -> Record:
+        """Sum histograms of the training patients' scans, read as they lie in the data folder."""
+        study, data = self._study(record), self._data(record)
+        self.gate.require("statistics")  # before any scan is read
+        found = describe(
+            self.site.data, layout=self.site.layout, data=data, task=study.task, limits=self.site.limits
+        )
+        for skip in found.unread:
+            self.log.warning("left out of the statistics: %s: %s", skip.reason, skip.detail)
+        return Record(
+            "statistics",
+            {"site": self.site.name, "patients": int(found.sums["patients"]), "unread": len(found.unread)},
+            found.sums.to_arrays(),
+        )
 
     def finish(self, record: Record) -> Record:
         """Write model, worklist, predictions, overlays and seismometer's report; answer with counts."""

@@ -2,7 +2,7 @@
 
 What holds here, and is tested:
 - a study takes part only if the site lists it, or a person at the site has approved exactly this text of it;
-- training and scoring start only within the site's hours;
+- training, scoring and statistics start only within the site's hours;
 - nothing is trained beyond the site's budget, counted over all studies and all runs;
 - all of it is decided before data is read, by values of the site's own file and folder. A study can only be
   refused by what it says, never allowed: it has no key that reaches in here.
@@ -29,13 +29,18 @@ from shared.wire import RECORDS
 CONTROL = frozenset({"membership", "greeting"})
 """What the node tells the control service about itself: no policy silences it, since it holds no patient."""
 
-RELEASES = tuple(kind for kind, spec in RECORDS.items() if spec.leaves_site and kind not in CONTROL)
+ON_REQUEST = frozenset({"statistics"})
+"""Kinds that no training run needs: they leave only where a hospital adds them to `release`."""
+
+RELEASABLE = tuple(kind for kind, spec in RECORDS.items() if spec.leaves_site and kind not in CONTROL)
+RELEASES = tuple(kind for kind in RELEASABLE if kind not in ON_REQUEST)
+"""What may leave unless a hospital says otherwise."""
 
 ASK: Literal["ask"] = "ask"
 ANY: Literal["any"] = "any"
 HOURS = re.compile(r"([01]\d|2[0-3]):[0-5]\d-(([01]\d|2[0-3]):[0-5]\d|24:00)")
 STUDY = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}|[0-9a-f]{64}")
-WORKING_KINDS = frozenset({"train", "evaluate"})
+WORKING_KINDS = frozenset({"train", "evaluate", "describe"})
 """Instructions that read scans and compute for long; the others wait for no hour."""
 
 
@@ -78,13 +83,13 @@ class Policy(Config):
     release: tuple[str, ...] = Field(default=RELEASES, description="kinds of record that may leave")
     budget: Budget = Budget()
     hours: Annotated[tuple[str, ...] | None, BeforeValidator(_hours)] = Field(
-        default=None, description="local time in which this site trains and scores; None is always"
+        default=None, description="local time in which this site trains, scores and counts; None is always"
     )
 
     @model_validator(mode="after")
     def _known(self) -> Self:
-        if unknown := set(self.release) - set(RELEASES):
-            raise ValueError(f"release names {sorted(unknown)}, expected some of {list(RELEASES)}")
+        if unknown := set(self.release) - set(RELEASABLE):
+            raise ValueError(f"release names {sorted(unknown)}, expected some of {list(RELEASABLE)}")
         return self
 
     def lists(self, study: Study) -> bool:

@@ -8,6 +8,7 @@ from flwr.serverapp import Grid, ServerApp
 from safetensors.numpy import load_file
 
 from server.run import DEPLOYED, Run, RunSettings
+from server.statistics import StatisticsRun
 from shared.study import Study
 
 app = ServerApp()
@@ -19,6 +20,7 @@ def main(grid: Grid, context: Context) -> None:
 
     Keys: `study` and `out` are paths, `sites` the number of nodes to wait for, `engine` a name for
     results.json, `resume` whether to go on from the newest checkpoint, `start` a safetensors file or "".
+    With `statistics` the sites are asked for theirs and nothing is trained.
     A deployment adds `names`, a JSON object that gives the site of each node id, `enrol_wait_s`,
     and `grace_s`.
     """
@@ -35,4 +37,7 @@ def main(grid: Grid, context: Context) -> None:
         enrol_wait_s=float(config["enrol_wait_s"]) if "enrol_wait_s" in config else None,
         grace_s=float(config.get("grace_s", 0.0)),
     )
-    Run(grid, settings).execute()
+    if config.get("statistics", False):
+        StatisticsRun(grid, settings).execute()
+    else:
+        Run(grid, settings).execute()

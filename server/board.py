@@ -18,7 +18,9 @@ from shared.config import Config
 from shared.errors import ConfigError, WardroundError
 from shared.files import write_atomically
 
-Phase = Literal["enrolment", "training", "evaluation", "calibration", "finish", "done", "failed"]
+Phase = Literal[
+    "enrolment", "statistics", "training", "evaluation", "calibration", "finish", "done", "failed"
+]
 State = Literal["enrolled", "awaited", "used", "late", "failed", "refused", "approval"]
 Count = Annotated[int, Field(ge=0)]
 

@@ -120,12 +120,16 @@ def start(
         Path | None,
         typer.Option(help="Safetensors file to start from, for a study with `start: phantoms`."),
     ] = None,
+    statistics: Annotated[
+        bool,
+        typer.Option("--statistics", help="Train nothing: ask the sites to sum what a study is set up by."),
+    ] = False,
     folder: Dir = None,
 ) -> None:
     """Ask for a run; the coordinator that is up starts it. Prints the run's name."""
     from server.commands import start as ask
 
-    asked = ask(folder, study, resume=resume, weights=weights)
+    asked = ask(folder, study, resume=resume, weights=weights, statistics=statistics)
     if asked.enrolled < asked.quorum:
         err.print(
             f"warning: {asked.enrolled} site(s) are enrolled, and {asked.study} needs {asked.quorum}. The "
@@ -192,7 +196,7 @@ def export(
     target: Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty folder.")],
     folder: Dir = None,
 ) -> None:
-    """Copy a finished run's results.json, report.html and model/."""
+    """Copy a finished run's results.json, report.html and model/, or its statistics."""
     from server.commands import export as copy
 
     print(copy(folder, run, target))  # noqa: T201 - plain, so that a script can read it

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from server.authority import create_authority, fingerprint, renew
 from server.control import ADMIN
-from server.job import START
+from server.job import START, STATISTICS
 from server.settings import FILE, TEMPLATE, Coordinator
 from server.status import boards, snapshot
 from server.store import OPEN, RunRow, Store
@@ -27,7 +27,9 @@ from shared.invite import Invite, new_code
 from shared.study import Name, Study
 
 FOLDER_VARIABLE = "WARDROUND_COORDINATOR"
-EXPORTED = ("results.json", "report.html", "model")
+EXPORTED = ("results.json", "report.html", "model", "statistics.json", "statistics.html")
+WHOLE = ("model", "statistics.json")
+"""One of them is there when a run has come far enough: of a training run, of one for statistics."""
 CONNECT_S = 3.0
 
 
@@ -126,14 +128,22 @@ class Started:
 
 
 def start(
-    given: Path | None, study_file: Path | None, *, resume: str | None, weights: Path | None = None
+    given: Path | None,
+    study_file: Path | None,
+    *,
+    resume: str | None,
+    weights: Path | None = None,
+    statistics: bool = False,
 ) -> Started:
     """Ask for a new run of a study, or for a failed or stopped one to go on from its newest checkpoint.
 
     `weights` is what a study with ``start: phantoms`` starts from. Raises ConfigError when it is missing.
+    A run for `statistics` trains nothing and needs none.
     """
     if (study_file is None) == (resume is None):
         raise ConfigError("give either STUDY.yaml for a new run or --resume RUN for an earlier one.")
+    if statistics and (resume is not None or weights is not None):
+        raise ConfigError("--statistics asks anew and trains nothing: leave out --resume and --weights.")
     with opened(given) as (settings, store):
         if resume is not None:
             row = store.run(resume)
@@ -145,7 +155,7 @@ def start(
                 study_name=study.name,
                 study_digest=study.digest(),
                 study_yaml=study.to_yaml(),
-                prepare=_start_from(study, weights, settings),
+                prepare=_ask_only(settings) if statistics else _start_from(study, weights, settings),
             )
         enrolled = sum(site.revoked_at is None for site in store.sites())
         return Started(run, study.name, enrolled, study.strategy.quorum)
@@ -167,8 +177,16 @@ def _start_from(study: Study, weights: Path | None, settings: Coordinator) -> Ca
     return copy
 
 
+def _ask_only(settings: Coordinator) -> Callable[[str], None]:
+    def mark(run: str) -> None:
+        with write_atomically(settings.run_folder(run) / STATISTICS) as path:
+            path.touch()
+
+    return mark
+
+
 def export(given: Path | None, run: str, target: Path) -> Path:
-    """Copy a run's results.json, report.html and model/ to `target`; ConfigError while it is not over."""
+    """Copy what a run found (`EXPORTED`) to `target`; ConfigError while it is not over."""
     with opened(given) as (settings, store):
         row = store.run(run)
         folder = settings.run_folder(row.id)
@@ -177,7 +195,7 @@ def export(given: Path | None, run: str, target: Path) -> Path:
             f"{run} is {row.state}. Wait until it is over: wardround coordinator status {run} --watch"
         )
     present = [folder / part for part in EXPORTED if (folder / part).exists()]
-    if not (folder / "model").exists():
+    if not any((folder / part).exists() for part in WHOLE):
         raise FederationError(
             f"{run} is {row.state} and left no model{f' ({row.reason})' if row.reason else ''}. "
             f"Go on with it: wardround coordinator start --resume {run}"

@@ -7,6 +7,8 @@ from pathlib import Path
 
 START = "start.safetensors"
 """Weights to start from, in a run's folder."""
+STATISTICS = "statistics.asked"
+"""In the folder of a run that asks for statistics and trains nothing; empty."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Job:
             "engine": "deploy",
             "resume": True,  # from the newest checkpoint, where there is one
             "start": str(start) if start.exists() else "",
+            "statistics": (self.folder / STATISTICS).exists(),
             "names": json.dumps({str(node): site for node, site in self.names.items()}),
             "enrol_wait_s": self.enrol_wait_s,
             "grace_s": self.grace_s,

@@ -17,7 +17,7 @@ import numpy as np
 
 from shared.errors import WireError
 
-WIRE_VERSION = 3
+WIRE_VERSION = 4
 
 NO_ARRAYS = "none"
 Scalar = bool | int | float | str
@@ -62,6 +62,12 @@ RECORDS: Mapping[str, Spec] = {
         "final model and calibration; write worklist and reports at the site",
         {"study_digest": str, "calibration": str},
         "weights",
+        False,
+    ),
+    "describe": Spec(
+        "sum what the study's window, spacing and patch size are chosen from",
+        {"study_digest": str},
+        NO_ARRAYS,
         False,
     ),
     # site -> coordinator
@@ -116,6 +122,13 @@ RECORDS: Mapping[str, Spec] = {
         "the site has written its worklist and reports; how many scans they list",
         {"site": str, "patients": int, "seismometer": str},
         NO_ARRAYS,
+        True,
+    ),
+    "statistics": Spec(
+        "histograms of intensities, spacing, sizes and labels over the training patients, who count the "
+        "same; how many cases could not be read",
+        {"site": str, "patients": int, "unread": int},
+        "shared.statistics.statistics_shapes",
         True,
     ),
     "failure": Spec(

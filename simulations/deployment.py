@@ -23,6 +23,7 @@ from client.site import Site
 from server.board import RunStatus
 from server.progress import Listener
 from server.settings import Coordinator
+from server.statistics_file import FILE, PAGE
 from server.store import FAILED, FINISHED, STOPPED, RunRow, Store
 from shared.errors import FederationError
 from shared.ports import free_port
@@ -165,9 +166,10 @@ class Deployment:
         for file, invite in zip(new.values(), invites, strict=True):
             self.command("site", "enrol", str(file), "--invite", invite)
 
-    def start(self, study: Path, *, weights: Path | None = None) -> str:
+    def start(self, study: Path, *, weights: Path | None = None, statistics: bool = False) -> str:
         """Start a study; returns the run's name."""
-        more = () if weights is None else ("--weights", str(weights))
+        more = ["--statistics"] if statistics else []
+        more += [] if weights is None else ["--weights", str(weights)]
         return self.command(
             "coordinator", "start", str(study), *more, "--dir", str(self.coordinator_folder)
         ).split()[-1]
@@ -229,14 +231,15 @@ def deploy(
     start: Path | None,
     resume: bool,
     progress: Listener,
+    statistics: bool = False,
 ) -> None:
-    """Run a study through real processes and put its results.json and model/ into `out`.
+    """Run a study through real processes and put its results.json and model/, or statistics, into `out`.
 
     Raises FederationError with the run's own reason when it fails; `resume` goes on with it.
     """
     with Deployment(out / "deployment", site_files) as deployment:
         run = deployment.go_on() if resume else None
-        run = run or deployment.start(study_file, weights=start)
+        run = run or deployment.start(study_file, weights=start, statistics=statistics)
         folder = deployment.results(run)
 
         def watch() -> None:
@@ -248,5 +251,9 @@ def deploy(
         row = deployment.wait(run, watch=watch)
     if row.state != FINISHED:
         raise FederationError(f"the run is {row.state}: {row.reason}")
+    if statistics:
+        for name in (FILE, PAGE):
+            shutil.copyfile(folder / name, out / name)
+        return
     shutil.copyfile(folder / "results.json", out / "results.json")
     shutil.copytree(folder / "model", out / "model", dirs_exist_ok=True)

@@ -149,7 +149,14 @@ class InlineGrid(Grid):
 
 
 def run_config(
-    study_file: Path, out: Path, *, sites: int, engine: str, resume: bool = False, start: Path | None = None
+    study_file: Path,
+    out: Path,
+    *,
+    sites: int,
+    engine: str,
+    resume: bool = False,
+    start: Path | None = None,
+    statistics: bool = False,
 ) -> RunConfig:
     """Write the run configuration that server/app.py reads."""
     return {
@@ -159,6 +166,7 @@ def run_config(
         "engine": engine,
         "resume": resume,
         "start": "" if start is None else str(start.resolve()),
+        "statistics": statistics,
     }
 
 

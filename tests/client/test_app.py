@@ -29,9 +29,14 @@ INSTRUCTIONS: list[Instruction] = [
     ("evaluate", {**DIGEST, "round": 1, "split": "test", "final": True}, {}),
     ("newton", {**DIGEST, "split": "validation", "site_index": 0, "sites": 1}, COEFFICIENTS),
     ("reliability", {**DIGEST, "split": "validation", "calibrated": True}, COEFFICIENTS),
+    ("describe", DIGEST, {}),
     ("finish", {**DIGEST, "calibration": ""}, {}),
 ]
-ANSWERS = ["enrolment", "update", "segmentation", "derivatives", "reliability_bins", "finished"]
+ANSWERS = [
+    *("enrolment", "update", "segmentation", "derivatives", "reliability_bins"),
+    "failure",  # statistics are not released unless the hospital lists them
+    "finished",
+]
 
 
 def kinds_of(reply: Message) -> list[str]:

@@ -12,7 +12,7 @@ from client.explanation import Explanation, Leaving
 from client.gate import Gate
 from client.greeting import GREETING_EVERY_S
 from client.node import Node
-from client.policy import CONTROL
+from client.policy import CONTROL, ON_REQUEST, RELEASABLE
 from shared.study import Study
 from shared.wire import RECORDS, Record
 from tests.client.hospital import (
@@ -49,6 +49,7 @@ def released(node: Node, study: Study, weights: Weights) -> dict[str, Record]:
         node.newton(newton(study, COEFFICIENTS)),
         node.reliability(reliability(study, COEFFICIENTS, calibrated=True)),
         finish(node, study, weights, None),
+        node.describe(Record("describe", {"study_digest": study.digest()})),
         Record("failure", {"site": node.site.name, "code": "policy.minimum_patients", "cases": 0}),
     ]
     gate = Gate(node.site.policy, node.audit)
@@ -61,8 +62,9 @@ def test_the_sizes_said_are_those_of_what_a_real_node_releases(
 ) -> None:
     study = tiny_study(task={"classes": classes})
     if len(classes) == 1:
-        sent = released(Node(site_at(phantoms, tmp_path / "work")), study, weights)
-        found = explained(tmp_path, study)
+        policy = {"studies": "any", "minimum_patients": 2, "release": RELEASABLE}
+        sent = released(Node(site_at(phantoms, tmp_path / "work", policy=policy)), study, weights)
+        found = explained(tmp_path, study, release=RELEASABLE)
         assert sent.keys() == {one.kind for one in found.leaving}
         for kind, record in sent.items():
             said = of(found, kind).bytes_each
@@ -72,6 +74,14 @@ def test_the_sizes_said_are_those_of_what_a_real_node_releases(
             assert shapes == {n: (a.shape, a.dtype.itemsize) for n, a in expected.items()}, kind
     else:
         assert arrays_of("segmentation", study)["dice_sum"].shape == (2,)
+
+
+def test_where_points_are_the_truth_their_histograms_are_named_and_counted(tmp_path: Path) -> None:
+    points = tiny_study(task={"classes": ["vessel"], "truth": "points"})
+    said, usual = (of(explained(tmp_path, s), "segmentation") for s in (points, STUDY))
+    assert "probability at the labelled points" in said.holds
+    assert "labelled points" not in usual.holds
+    assert said.bytes_each - usual.bytes_each == 2 * 8 * points.evaluation.score_bins
 
 
 def test_every_kind_that_can_leave_is_explained() -> None:
@@ -84,7 +94,8 @@ def test_the_total_is_the_sum_over_the_plan_of_the_study(tmp_path: Path) -> None
     assert times["update"] == STUDY.training.rounds == 2
     assert times["segmentation"] == 3
     assert times["derivatives"] == 26
-    assert found.bytes_in_all == sum(one.bytes_each * (one.times or 0) for one in found.leaving)
+    kinds = {kind: one for one in found.leaving if (kind := one.kind) not in ON_REQUEST}
+    assert found.bytes_in_all == sum(one.bytes_each * (one.times or 0) for one in kinds.values())
     assert (
         explained(tmp_path, budget={"updates": 1}).bytes_in_all
         == found.bytes_in_all - of(found, "update").bytes_each
@@ -114,6 +125,17 @@ def test_what_the_policy_refuses_is_said_and_not_counted(tmp_path: Path) -> None
 )
 def test_refusals_are_said_plainly(tmp_path: Path, policy: Any, approved: bool, said: str) -> None:
     assert said in explained(tmp_path, approved=approved, **policy).text()
+
+
+def test_statistics_leave_only_where_the_policy_lists_them_and_the_page_says_so(tmp_path: Path) -> None:
+    closed = explained(tmp_path)
+    assert of(closed, "statistics").refused == "policy.release does not list it"
+    assert "nothing that this study asks for" in closed.text()  # a run asks for them, a study does not
+    opened = explained(tmp_path, release=RELEASABLE)
+    assert of(opened, "statistics").refused is None
+    assert of(opened, "statistics").times == 1
+    assert "starts for it alone and that trains nothing" in of(opened, "statistics").how_often
+    assert opened.bytes_in_all == closed.bytes_in_all + of(opened, "statistics").bytes_each
 
 
 def test_differential_privacy_is_claimed_for_weight_changes_alone(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from client.audit import Audit
 from client.gate import COUNTS_ONLY, Gate, Released
-from client.policy import RELEASES, Policy
+from client.policy import ON_REQUEST, RELEASABLE, RELEASES, Policy
 from shared.errors import PolicyError
 from shared.wire import NO_ARRAYS, RECORDS, Record
 
@@ -38,11 +38,29 @@ def test_a_kind_that_the_policy_lists_leaves_with_one_audit_line(kind: str, tmp_
     assert (line["event"], line["kind"], line["bytes"]) == ("released", kind, sent.size_bytes)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in RELEASES if kind != "failure"])
+@pytest.mark.parametrize("kind", sorted(ON_REQUEST))
+def test_what_no_training_needs_leaves_only_where_a_hospital_lists_it(kind: str, tmp_path: Path) -> None:
+    assert kind not in Policy().release
+    with pytest.raises(PolicyError, match="does not list"):
+        gate_in(tmp_path).release(record(kind))
+    assert gate_in(tmp_path, release=(kind,)).release(record(kind)).record.kind == kind
+
+
+def test_a_kind_is_refused_before_the_work_for_it_as_it_would_be_after(tmp_path: Path) -> None:
+    with pytest.raises(PolicyError) as refusal:
+        gate_in(tmp_path).require("statistics")
+    assert refusal.value.code == "policy.kind"
+    (line,) = lines(tmp_path)
+    assert (line["event"], line["kind"], line["code"]) == ("refused", "statistics", "policy.kind")
+    gate_in(tmp_path, release=RELEASABLE).require("statistics")
+    assert len(lines(tmp_path)) == 1
+
+
+@pytest.mark.parametrize("kind", [kind for kind in RELEASABLE if kind != "failure"])
 def test_a_kind_that_the_policy_does_not_list_is_refused_with_one_audit_line(
     kind: str, tmp_path: Path
 ) -> None:
-    others = tuple(k for k in RELEASES if k != kind)
+    others = tuple(k for k in RELEASABLE if k != kind)
     with pytest.raises(PolicyError, match="does not list") as refusal:
         gate_in(tmp_path, release=others).release(record(kind))
     assert refusal.value.code == "policy.kind"
@@ -63,14 +81,14 @@ def test_a_failure_passes_a_policy_that_releases_nothing(tmp_path: Path) -> None
 
 @settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    kind=st.sampled_from(sorted(set(RELEASES) - COUNTS_ONLY)),
+    kind=st.sampled_from(sorted(set(RELEASABLE) - COUNTS_ONLY)),
     patients=st.integers(-5, 40),
     minimum=st.integers(1, 40),
 )
 def test_a_sum_leaves_exactly_if_it_is_over_the_minimum_of_patients(
     kind: str, patients: int, minimum: int, tmp_path: Path
 ) -> None:
-    gate = gate_in(tmp_path, minimum_patients=minimum)
+    gate = gate_in(tmp_path, minimum_patients=minimum, release=RELEASABLE)
     before = len(lines(tmp_path))
     if patients >= minimum:
         gate.release(record(kind, patients=patients))

@@ -19,6 +19,7 @@ from shared.calibration import logistic_shapes, logistic_sums, with_site_interce
 from shared.errors import ConfigError, DataError, PolicyError, WardroundError, WireError
 from shared.metrics import segmentation_shapes
 from shared.model import TrainedModel, build, set_weights
+from shared.unlabelled import UNLABELLED
 from shared.wire import Record
 from tests.client.hospital import (
     PATIENTS,
@@ -310,6 +311,19 @@ def test_finishing_writes_what_the_doctor_reads(final: Node, weights: Weights, i
     assert sorted(captions) == ["best.png", "median.png", "worst.png"]
     assert all((work / "overlays" / name).is_file() for name in captions)
     assert "phantom_" not in json.dumps(captions)
+
+
+def test_the_pictures_outline_classes_and_never_what_nobody_has_judged(final: Node, weights: Weights) -> None:
+    def pictures() -> list[bytes]:
+        finish(final, STUDY, weights, None)
+        return [path.read_bytes() for path in sorted((final.site.work / "overlays").glob("*.png"))]
+
+    before = pictures()
+    for path in final.cache_folder.glob("*.label.npy"):
+        label = np.load(path)
+        np.save(path, np.where(label == 0, UNLABELLED, label).astype(np.uint8))
+    assert pictures() == before
+    assert len(before) == 3
 
 
 def test_finishing_without_a_calibration_writes_predictions_alone(final: Node, weights: Weights) -> None:

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 import server.cli
 from server.board import RunStatus, SiteStatus
 from server.cli import app
+from server.job import Job
 from server.settings import Coordinator
 from server.store import Store
 from shared.errors import ConfigError, FederationError
@@ -151,6 +152,31 @@ def test_export_copies_results_report_and_model_of_a_run_that_is_over(
     }
     with pytest.raises(ConfigError, match="not an empty folder"):
         in_folder(folder, "export", run, str(target))
+
+
+def test_a_run_for_statistics_is_started_as_one_and_exports_them(
+    folder: Path, study: Path, tmp_path: Path
+) -> None:
+    for more in (("--resume", "quick-1"), (str(study), "--weights", "w.safetensors")):
+        with pytest.raises(ConfigError, match="trains nothing"):
+            in_folder(folder, "start", "--statistics", *more)
+    trains = in_folder(folder, "start", str(study)).strip()
+    asks = in_folder(folder, "start", str(study), "--statistics").strip()
+    for run, expected in ((trains, False), (asks, True)):
+        job = Job(folder / "runs" / run, {}, enrol_wait_s=1, grace_s=1, max_reply_bytes=1)
+        assert job.configuration()["statistics"] is expected
+    finish(folder, asks, "finished")
+    for name in ("statistics.json", "statistics.html", "status.json"):
+        (folder / "runs" / asks / name).write_text(name)
+    target = Path(in_folder(folder, "export", asks, str(tmp_path / "out")).strip())
+    assert sorted(path.name for path in target.iterdir()) == ["statistics.html", "statistics.json"]
+
+
+def test_a_study_that_starts_from_a_model_needs_none_for_statistics(folder: Path, study: Path) -> None:
+    study.write_text(STUDY.model_copy(update={"start": "phantoms"}).to_yaml())
+    with pytest.raises(ConfigError, match="--weights"):
+        in_folder(folder, "start", str(study))
+    assert in_folder(folder, "start", str(study), "--statistics").startswith("quick-")
 
 
 def test_status_without_a_coordinator_says_so_and_shows_what_the_store_knows(
