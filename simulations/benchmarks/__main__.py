@@ -17,7 +17,7 @@ import typer
 from rich.console import Console
 
 from server.run import versions
-from simulations.benchmarks import deployed, memory, payload, preparation, rounds, throughput
+from simulations.benchmarks import deployed, loading, memory, payload, preparation, rounds, throughput
 from simulations.benchmarks.comparison import Comparison, table
 from simulations.benchmarks.workload import Size, Workload, one_thread
 from simulations.engine import engine
@@ -31,11 +31,17 @@ MEMORY = memory.Size(sites=(4, 40, 400), channels=(16, 32, 64))
 QUICK_MEMORY = memory.Size(sites=(2, 4), channels=(4, 8))
 TRAINING = Size(cases=32, shape=(48, 48, 32), epochs=2, repeats=9, preparations=3)
 QUICK_TRAINING = Size(cases=4, shape=(40, 40, 24), epochs=1, repeats=2, preparations=1)
+LOADING = (
+    loading.Size("small", 32, (40, 40, 40), 1.0, (32, 32, 32), epochs=4, repeats=3),
+    loading.Size("large", 6, (240, 240, 155), 1.0, (96, 96, 96), epochs=4, repeats=3),
+)
+QUICK_LOADING = (loading.Size("small", 3, (40, 40, 40), 1.0, (32, 32, 32), epochs=1, repeats=1),)
 
 
 class Part(StrEnum):
     """What can be measured on its own."""
 
+    loading = "loading"
     rounds = "rounds"
     throughput = "throughput"
     payload = "payload"
@@ -57,6 +63,7 @@ def main(
     measures: dict[Part, Callable[[bool, Path], tuple[Comparison, ...]]] = {
         Part.payload: lambda _, folder: payload.measure(folder),
         Part.throughput: _throughput,
+        Part.loading: _loading,
         Part.rounds: _rounds,
         Part.deployed: lambda quick, folder: deployed.measure(QUICK_ROUNDS if quick else DEPLOYED, folder),
         Part.memory: lambda quick, folder: memory.measure(QUICK_MEMORY if quick else MEMORY, folder),
@@ -77,6 +84,12 @@ def main(
             console.print(f"- {about}: {note}", style="dim", highlight=False)
         console.print()
     console.print(f"Load before the measurement and what was used: {machine}", style="dim", highlight=False)
+
+
+def _loading(quick: bool, folder: Path) -> tuple[Comparison, ...]:
+    with one_thread():
+        found = [loading.measure(size, folder / size.name) for size in (QUICK_LOADING if quick else LOADING)]
+    return tuple(comparison for comparisons in found for comparison in comparisons)
 
 
 def _rounds(quick: bool, folder: Path) -> tuple[Comparison, ...]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.data import CacheDataset, DataLoader, ThreadDataLoader
+from monai.data import CacheDataset, DataLoader, PersistentDataset, ThreadDataLoader
 from monai.transforms import (
     Compose,
     EnsureChannelFirstd,
@@ -35,19 +35,27 @@ Files = Sequence[Mapping[str, Path]]
 
 def plain_loader(files: Files, study: Study, *, seed: int) -> DataLoader:
     """Fill a CacheDataset and put a DataLoader without worker processes before it."""
-    steps = [*_deterministic(study), _crop(study)]
+    steps = [*deterministic(study), _crop(study)]
     return DataLoader(_cached(files, steps, seed), **_order(study, seed))
 
 
 def tuned_loader(files: Files, study: Study, *, seed: int) -> ThreadDataLoader:
     """Keep indices and plain tensors in the CacheDataset; a thread prepares the next batch."""
     steps = [
-        *_deterministic(study),
+        *deterministic(study),
         FgBgToIndicesd("label"),
         EnsureTyped(KEYS, track_meta=False),
         _crop(study, fg_indices_key="label_fg_indices", bg_indices_key="label_bg_indices"),
     ]
     return ThreadDataLoader(_cached(files, steps, seed), **_order(study, seed))
+
+
+def persistent_loader(files: Files, study: Study, *, folder: str, seed: int) -> DataLoader:
+    """Keep every prepared case in a file of its own in `folder`, and read it whole for each window."""
+    transform = Compose([*deterministic(study), EnsureTyped(KEYS, track_meta=False), _crop(study)])
+    transform.set_random_state(seed)
+    cases = [{k: str(p) for k, p in case.items()} for case in files]
+    return DataLoader(PersistentDataset(cases, transform, cache_dir=folder), **_order(study, seed))
 
 
 def train(weights: Mapping[str, np.ndarray], loader: DataLoader, study: Study, *, epochs: int) -> float:
@@ -62,7 +70,7 @@ def train(weights: Mapping[str, np.ndarray], loader: DataLoader, study: Study, *
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, settings.learning_rate, total_steps=epochs * len(loader), cycle_momentum=False
     )
-    criterion = loss_function()
+    criterion = loss_function(study)
     losses: list[float] = []
     for _ in range(epochs):
         for batch in loader:
@@ -75,7 +83,8 @@ def train(weights: Mapping[str, np.ndarray], loader: DataLoader, study: Study, *
     return float(np.mean(losses))
 
 
-def _deterministic(study: Study) -> list[Any]:
+def deterministic(study: Study) -> list[Any]:
+    """List the steps from file names to a scan on the common grid."""
     return [
         LoadImaged(KEYS),
         EnsureChannelFirstd(KEYS),
