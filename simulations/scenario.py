@@ -7,9 +7,10 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import Field, model_validator
 
+from client.data import layouts
 from client.policy import Policy
 from shared.config import Config, read_yaml
-from shared.errors import ConfigError
+from shared.errors import ConfigError, DataError
 from shared.study import Fraction, Name, Size, Study
 from simulations.anatomy import SiteShift
 
@@ -38,8 +39,11 @@ class Folder(Config):
 
     kind: Literal["folder"]
     folder: str = Field(default="", description=f"below --data, or else below ${REAL_DATA_VARIABLE}")
+    layout: str | None = Field(default=None, description="how it is arranged; None recognises it")
     shares: dict[Name, Fraction] = Field(min_length=1, description="part of the cases each site holds")
-    by: Literal["intensity", "volume"] = Field(description="property that shifts from site to site")
+    by: Literal["intensity", "volume", "name"] = Field(
+        description="property that shifts from site to site; name: none, and nothing is decoded for it"
+    )
     mixing: float = Field(default=0.25, ge=0, description="0 sorts strictly, 1 and more mixes")
     seed: int = Field(default=0, ge=0)
 
@@ -94,20 +98,35 @@ class Scenario(Config):
 
 
 def real_data(source: Folder, data: Path | None) -> Path:
-    """Find the folder of a scenario's real scans; ConfigError says what to give if there is none."""
-    if data is not None:
-        candidates = [data, data / source.folder]
-    else:
+    """Find the folder of a scenario's real scans, in any layout.
+
+    Looked at are `source.folder` below `data`, or else below the folder that the environment names, and then
+    that folder itself.
+
+    Raises
+    ------
+    ConfigError
+        No such folder, or none of a known layout; says which were looked for and what to give.
+    """
+    if data is None:
         root = os.environ.get(REAL_DATA_VARIABLE)
         if root is None:
             raise ConfigError(f"this scenario needs real scans: give --data DIR or set {REAL_DATA_VARIABLE}.")
-        candidates = [Path(root) / source.folder, Path(root)]
+        data = Path(root)
+    candidates = list(dict.fromkeys((data / source.folder, data)))
+    faults = []
     for candidate in candidates:
-        if any((candidate / images).is_dir() for images in ("imagesTr", "images")):
-            return candidate
-    looked = " and ".join(str(c) for c in candidates)
+        if candidate.is_dir():
+            try:
+                layouts.find(candidate, source.layout)
+            except DataError as error:
+                faults.append(str(error))
+            else:
+                return candidate
+    missing = f"there is no folder {' and no '.join(map(str, candidates))}."
     raise ConfigError(
-        f"found no imagesTr/ or images/ folder in {looked}. Give --data DIR, the folder that holds it."
+        f"{' '.join(faults) or missing} Give --data DIR, the folder that holds the scans, and say its layout "
+        "with --set sites.layout=NAME where it is not recognised."
     )
 
 

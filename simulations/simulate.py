@@ -3,18 +3,20 @@
 import csv
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from safetensors.numpy import load_file
 
 from client.app import app as client_app
+from client.policy import RELEASABLE
 from client.site import Site
 from server.app import app as server_app
 from server.progress import forget, listen
 from server.report import Overlay, write_report
 from server.results import Calibration, Results, Skipped
+from server.statistics_file import FILE, PAGE, Statistics
 from shared.errors import ConfigError
 from shared.files import write_atomically
 from simulations.baselines import compare
@@ -52,7 +54,14 @@ class Simulation:
         write_report(results, self.out / "report.html", overlays=_overlays(sites))
         return results
 
-    def _claim(self, *, resume: bool) -> None:
+    def describe(self, *, progress: Progress) -> Statistics:
+        """Set the sites up, ask them for their statistics and train nothing; raises WardroundError."""
+        self._claim(resume=False, stale=(FILE, PAGE))
+        sites, _ = set_up(_answering(self.scenario), self.out, self.data, progress)
+        self._federate(sites, None, resume=False, progress=progress, statistics=True)
+        return Statistics.read(self.out / FILE)
+
+    def _claim(self, *, resume: bool, stale: Sequence[str] = ("results.json", "report.html")) -> None:
         marker = self.out / MARKER
         if self.out.exists() and not self.out.is_dir():
             raise ConfigError(f"{self.out} is a file, expected a folder. Choose another --out.")
@@ -64,8 +73,8 @@ class Simulation:
             return  # the marker keeps saying what the run was started with
         with write_atomically(marker) as path:
             path.write_text(self.scenario.to_yaml(), encoding="utf-8")
-        for stale in ("results.json", "report.html"):
-            (self.out / stale).unlink(missing_ok=True)
+        for name in stale:
+            (self.out / name).unlink(missing_ok=True)
 
     def _start(self, progress: Progress) -> Path | None:
         study = self.scenario.study
@@ -75,7 +84,13 @@ class Simulation:
         return public_start(study, self.out / "start", threads=threads, progress=progress)
 
     def _federate(
-        self, sites: dict[str, Path], start: Path | None, *, resume: bool, progress: Progress
+        self,
+        sites: dict[str, Path],
+        start: Path | None,
+        *,
+        resume: bool,
+        progress: Progress,
+        statistics: bool = False,
     ) -> None:
         study_file = self.out / "study.yaml"
         with write_atomically(study_file) as path:
@@ -83,12 +98,19 @@ class Simulation:
         if self.engine == "deploy":
             if self.scenario.faults:
                 raise ConfigError("faults are put in by the engines inline and ray; deploy has none.")
-            deploy(sites, study_file, self.out, start=start, resume=resume, progress=progress)
+            how = {"resume": resume, "statistics": statistics}
+            deploy(sites, study_file, self.out, start=start, progress=progress, **how)
             return
         client = FaultyClientApp(client_app, self.scenario.faults) if self.scenario.faults else client_app
         run = engine(self.engine, workers=self.scenario.workers, threads=self.scenario.threads_per_site)
         config = run_config(
-            study_file, self.out, sites=len(sites), engine=self.engine, resume=resume, start=start
+            study_file,
+            self.out,
+            sites=len(sites),
+            engine=self.engine,
+            resume=resume,
+            start=start,
+            statistics=statistics,
         )
         listen(progress)
         try:
@@ -136,6 +158,15 @@ class Simulation:
             for name, c in calibration.coefficients.items()
         }
         return calibration.model_copy(update={"coefficients": coefficients})
+
+
+def _answering(scenario: Scenario) -> Scenario:
+    """Let the sites answer for statistics, unless the scenario itself says what they release."""
+    policy = scenario.policy
+    if "release" in policy.model_fields_set:
+        return scenario
+    released = policy.model_copy(update={"release": RELEASABLE})
+    return scenario.model_copy(update={"policy": released})
 
 
 def _skipped(site: Site) -> tuple[Skipped, ...]:

@@ -1,18 +1,22 @@
 """The hospitals of a scenario: their scans on disk and a site.yaml for each."""
 
 import shutil
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
 import yaml
 
+from client.data.layouts.base import Skipped
+from client.data.layouts.decathlon import Decathlon
+from client.data.layouts.manifest import Manifest
 from server.progress import Listener
 from server.results import Event
 from shared.files import write_atomically
 from simulations.damage import damage
 from simulations.partition import TABLE, deal
 from simulations.phantoms import PhantomSite, write_site
-from simulations.scenario import Folder, Phantoms, Scenario, real_data
+from simulations.scenario import Phantoms, Scenario, real_data
 
 SiteFiles = dict[str, Path]
 
@@ -26,11 +30,18 @@ def set_up(
     """
     source = scenario.sites
     left: tuple[Event, ...] = ()
+    arranged: dict[str, str | bool]
     if isinstance(source, Phantoms):
         folders = _draw(source, scenario, out, progress)
+        arranged = {"layout": Decathlon.name, "one_patient_per_case": False}  # patients.csv says it
     else:
-        folders, left = _deal(source, out, data)
-    return {name: _write_site_file(scenario, out, name, folders[name]) for name in scenario.names}, left
+        task = scenario.study.task
+        place = out / "data" / f"{source.digest()[:12]}-{task.truth}"
+        dealt = deal(source, real_data(source, data), place, task)
+        folders, left = dealt.folders, tuple(_event(skip) for skip in dealt.left)
+        arranged = {"layout": Manifest.name, "one_patient_per_case": not dealt.has_patients}
+    files = {name: _write_site_file(scenario, out, name, folders[name], arranged) for name in scenario.names}
+    return files, left
 
 
 def _draw(source: Phantoms, scenario: Scenario, out: Path, progress: Listener) -> dict[str, Path]:
@@ -65,16 +76,13 @@ def _drawing(progress: Listener, written: int, *, before: int, total: int) -> No
     progress("drawing phantoms", before + written, total)
 
 
-def _deal(source: Folder, out: Path, data: Path | None) -> tuple[dict[str, Path], tuple[Event, ...]]:
-    dealt = deal(source, real_data(source, data), out / "data" / source.digest()[:12])
-    events = (
-        Event(phase="partition", site="none", status="refused", reason=f"{skip.case}: {skip.reason}")
-        for skip in dealt.left
-    )
-    return dealt.folders, tuple(events)
+def _event(skip: Skipped) -> Event:
+    return Event(phase="partition", site="none", status="refused", reason=f"{skip.case}: {skip.reason}")
 
 
-def _write_site_file(scenario: Scenario, out: Path, name: str, data: Path) -> Path:
+def _write_site_file(
+    scenario: Scenario, out: Path, name: str, data: Path, arranged: Mapping[str, str | bool]
+) -> Path:
     patients = data / TABLE
     policy = scenario.policy.model_dump(mode="json")
     if scenario.policy.studies == "ask":
@@ -83,7 +91,7 @@ def _write_site_file(scenario: Scenario, out: Path, name: str, data: Path) -> Pa
         "name": name,
         "data": str(data.resolve()),
         "patients": str(patients.resolve()) if patients.exists() else None,
-        "one_patient_per_case": not patients.exists(),
+        **arranged,
         "work": ".",
         "threads": scenario.threads_per_site,
         "seismometer": scenario.seismometer,

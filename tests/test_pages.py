@@ -3,12 +3,14 @@
 import ast
 import inspect
 import re
+import shutil
 import typing
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
 from client.policy import Policy
 from server import board, store
@@ -18,7 +20,9 @@ from server.settings import Coordinator
 from shared import errors
 from shared.config import Config
 from shared.errors import EnrolmentError, PolicyError, WardroundError
-from tests.test_readme import PROGRAM_COMMANDS, table_rows
+from simulations.phantoms import PhantomSite, site_shift, write_site
+from tests.test_readme import PROGRAM_COMMANDS, console, table_rows
+from wardround import app
 
 ROOT = Path(__file__).parents[1]
 HOSPITAL = (ROOT / "docs" / "hospital.md").read_text(encoding="utf-8")
@@ -109,6 +113,28 @@ def test_every_state_that_status_can_show_is_explained() -> None:
     assert {state for cell, _ in runs for state in named(cell)} == set(store.MOVES)
     (phases,) = [set(named(what)) for cell, what in runs if cell == "`running`"]
     assert phases == set(typing.get_args(board.Phase)) - {"done", "failed"}
+
+
+def write_scans(scans: Path) -> None:
+    """A hospital of phantoms: one without a label, one cut off in the copying, one copied twice."""
+    write_site(scans, PhantomSite(patients=12, shift=site_shift(1, seed=0)), seed=0, site_index=1)
+    images, labels = scans / "imagesTr", scans / "labelsTr"
+    (labels / "phantom_1_00003.nii.gz").unlink()
+    whole = (images / "phantom_1_00007.nii.gz").read_bytes()
+    (images / "phantom_1_00007.nii.gz").write_bytes(whole[: len(whole) // 2])
+    for folder in (images, labels):
+        shutil.copy(folder / "phantom_1_00005.nii.gz", folder / "phantom_1_00005_b.nii.gz")
+
+
+@pytest.mark.parametrize("command", ["inspect", "import"])
+def test_what_a_hospital_is_shown_of_its_scans_is_the_programs_own(command: str, tmp_path: Path) -> None:
+    (shown,) = [output for words, output in console(HOSPITAL) if words[1:3] == ["data", command] and output]
+    write_scans(tmp_path / "scans")
+    paths = [str(tmp_path / name) for name in ("scans", "one-form")]
+    words = ["data", command, *paths[: 1 + (command == "import")], "--workers", "1"]
+    done = CliRunner().invoke(app, words, catch_exceptions=False, env={"COLUMNS": "120"})
+    told = "".join(f"{line.rstrip()}\n" for line in done.stdout.splitlines())
+    assert shown == told.replace(str(tmp_path), "/data")
 
 
 def table_of_states(whose: str) -> list[list[str]]:

@@ -22,6 +22,13 @@ from wardround import app
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = {role: ROOT / "docs" / f"{role}.md" for role in ("hospital", "coordinator", "researcher")}
+ROLES = {
+    "site": "hospital",
+    "coordinator": "coordinator",
+    "data import": "hospital",
+    "data inspect": "hospital",
+}
+"""Whose page explains a command, or all of a group; the researcher's explains the others."""
 DOCUMENTS = [ROOT / "README.md", *PAGES.values(), ROOT / "sites" / "README.md"]
 
 PROGRAM = ".venv/bin/wardround"
@@ -136,7 +143,7 @@ def test_a_hospital_types_four_commands_to_a_running_node_and_nobody_more_than_e
 
 @pytest.mark.parametrize("name", sorted(PROGRAM_COMMANDS))
 def test_every_option_is_explained_on_the_page_of_its_role(name: str) -> None:
-    role = {"site": "hospital", "coordinator": "coordinator"}.get(name.split(maxsplit=1)[0], "researcher")
+    role = ROLES.get(name, ROLES.get(name.split(maxsplit=1)[0], "researcher"))
     options = {o for p in PROGRAM_COMMANDS[name].params if p.param_type_name == "option" for o in p.opts}
     explained = set(re.findall(r"--[a-z]+", PAGES[role].read_text(encoding="utf-8")))
     assert {o for o in options if o.startswith("--")} <= explained

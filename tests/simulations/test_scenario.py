@@ -5,8 +5,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from client.data import layouts
+from client.data.split import split_of
 from shared.errors import ConfigError
 from simulations.scenario import Folder, Scenario, real_data
+from tests.client.data.layouts.trees import write_brats2015
 
 TINY = Path(__file__).parents[1] / "end_to_end" / "tiny.yaml"
 SCENARIOS = sorted((Path(__file__).parents[2] / "simulations").glob("*.yaml"))
@@ -79,6 +82,25 @@ def test_a_file_that_is_not_a_mapping_or_not_there_is_refused(tmp_path: Path) ->
         Scenario.read(tmp_path / "none.yaml")
 
 
+SPLITS = {
+    "ucsb": {
+        "ytma10": "train",
+        "ytma12": "test",
+        "ytma23": "train",
+        "ytma49": "validation",
+        "ytma55": "train",
+    },
+    "vessel12": {"VESSEL12_21": "train", "VESSEL12_22": "test", "VESSEL12_23": "train"},
+}
+
+
+@pytest.mark.parametrize("name", SPLITS)
+def test_a_salt_splits_the_few_patients_of_a_data_set_as_its_scenario_says(name: str) -> None:
+    scenario = Scenario.read(SCENARIOS[0].with_name(f"{name}.yaml"))
+    found = {patient: split_of(patient, scenario.study.evaluation) for patient in SPLITS[name]}
+    assert found == SPLITS[name]
+
+
 def folder(**changes: object) -> Folder:
     return Folder.parse({"kind": "folder", "shares": {"a": 0.6, "b": 0.4}, "by": "volume", **changes}, "test")
 
@@ -88,17 +110,33 @@ def test_shares_must_add_up_to_one() -> None:
         folder(shares={"a": 0.6, "b": 0.5})
 
 
-def test_real_data_are_found_where_data_or_the_variable_points(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    wanted = tmp_path / "brains"
-    (wanted / "imagesTr").mkdir(parents=True)
-    source = folder(folder="brains")
+@pytest.fixture
+def brains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("WARDROUND_REAL_DATA", raising=False)
-    assert real_data(source, wanted) == real_data(source, tmp_path) == wanted
+    write_brats2015(tmp_path / "brains", 1)
+    return tmp_path / "brains"
+
+
+def test_real_data_are_found_where_data_or_the_variable_points(
+    brains: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = folder(folder="brains")
+    assert real_data(source, brains) == real_data(source, tmp_path) == brains
     with pytest.raises(ConfigError, match="give --data DIR or set WARDROUND_REAL_DATA"):
         real_data(source, None)
     monkeypatch.setenv("WARDROUND_REAL_DATA", str(tmp_path))
-    assert real_data(source, None) == wanted
-    with pytest.raises(ConfigError, match="found no imagesTr"):
+    assert real_data(source, None) == brains
+    with pytest.raises(ConfigError, match=r"there is no folder .*elsewhere/brains and no .*elsewhere"):
         real_data(source, tmp_path / "elsewhere")
+
+
+def test_a_folder_of_no_layout_is_refused_with_all_that_was_looked_for(brains: Path, tmp_path: Path) -> None:
+    (tmp_path / "notes").mkdir()
+    with pytest.raises(ConfigError, match="none of the layouts looked for") as caught:
+        real_data(folder(), tmp_path / "notes")
+    assert all(layout.name in str(caught.value) for layout in layouts.LAYOUTS)
+    assert "--data DIR" in str(caught.value)
+    with pytest.raises(ConfigError, match=r"layouts looked for \(lits"):
+        real_data(folder(layout="lits"), brains)
+    with pytest.raises(ConfigError, match="no layout is called 'brats'"):
+        real_data(folder(layout="brats"), brains)
