@@ -7,7 +7,10 @@ from tests.end_to_end.conftest import ROOT, FinishedRun
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 RESEARCHER = (ROOT / "docs" / "researcher.md").read_text(encoding="utf-8")
-NOT_IN_A_TINY_RUN = {"start/", "sites/<name>/seismometer/", "sites/<name>/ledger.jsonl"}
+NOT_IN_A_TINY_RUN = {
+    *("start/", "sites/<name>/seismometer/", "sites/<name>/ledger.jsonl"),
+    *("statistics.json", "statistics.html"),
+}
 
 
 def covers(listed: str, file: str) -> bool:

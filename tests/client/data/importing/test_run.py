@@ -291,7 +291,12 @@ def test_what_could_destroy_data_or_mix_imports_is_refused(tmp_path: Path) -> No
 
 def start(data: Path, out: Path, workers: int) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "wardround", "data", "import", str(data), str(out)]
-    return subprocess.Popen([*command, "--quiet", "--workers", str(workers)], stderr=subprocess.DEVNULL)
+    return subprocess.Popen(
+        [*command, "--quiet", "--workers", str(workers)],
+        stderr=subprocess.DEVNULL,
+        # Tests that a shell started in the background ignore ctrl-C, and what they start would as well.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
+    )
 
 
 @pytest.mark.parametrize(
