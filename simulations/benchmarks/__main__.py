@@ -33,7 +33,9 @@ TRAINING = Size(cases=32, shape=(48, 48, 32), epochs=2, repeats=9, preparations=
 QUICK_TRAINING = Size(cases=4, shape=(40, 40, 24), epochs=1, repeats=2, preparations=1)
 LOADING = (
     loading.Size("small", 32, (40, 40, 40), 1.0, (32, 32, 32), epochs=4, repeats=3),
+    loading.Size("small, resampled", 32, (40, 40, 40), 1.5, (16, 16, 16), epochs=0, repeats=3),
     loading.Size("large", 6, (240, 240, 155), 1.0, (96, 96, 96), epochs=4, repeats=3),
+    loading.Size("large, resampled", 6, (240, 240, 155), 1.5, (64, 64, 64), epochs=0, repeats=3),
 )
 QUICK_LOADING = (loading.Size("small", 3, (40, 40, 40), 1.0, (32, 32, 32), epochs=1, repeats=1),)
 
@@ -88,7 +90,10 @@ def main(
 
 def _loading(quick: bool, folder: Path) -> tuple[Comparison, ...]:
     with one_thread():
-        found = [loading.measure(size, folder / size.name) for size in (QUICK_LOADING if quick else LOADING)]
+        found = [
+            loading.measure(size, folder / str(number))
+            for number, size in enumerate(QUICK_LOADING if quick else LOADING)
+        ]
     return tuple(comparison for comparisons in found for comparison in comparisons)
 
 

@@ -58,6 +58,15 @@ def persistent_loader(files: Files, study: Study, *, folder: str, seed: int) -> 
     return DataLoader(PersistentDataset(cases, transform, cache_dir=folder), **_order(study, seed))
 
 
+def fill(files: Files, study: Study, folder: Path) -> None:
+    """Prepare every case into a PersistentDataset's folder."""
+    steps = Compose([*deterministic(study), EnsureTyped(KEYS, track_meta=False)])
+    cases = [{k: str(p) for k, p in case.items()} for case in files]
+    found = PersistentDataset(cases, steps, cache_dir=folder)
+    for number in range(len(found)):
+        found[number]
+
+
 def train(weights: Mapping[str, np.ndarray], loader: DataLoader, study: Study, *, epochs: int) -> float:
     """Train as `client.training.train` does, from the same weights with the same loss; the mean loss."""
     net = build(study)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from client.data.cache import SiteData
 from server.results import Results
 from shared.model import build, initial_weights
-from simulations.benchmarks import monai_loop, payload, preparation, rounds, throughput
+from simulations.benchmarks import loading, monai_loop, payload, preparation, rounds, throughput
 from simulations.benchmarks.__main__ import Part, main
 from simulations.benchmarks.comparison import Comparison, table
 from simulations.benchmarks.hospitals import quickstart_study
@@ -72,6 +72,19 @@ def test_every_way_to_train_gives_a_ratio(work: Workload, tmp_path: Path) -> Non
         )
     assert_finite_and_positive(found)
     assert all(set(LOADERS) < set(c.samples) for c in found if "read whole" not in c.measure)
+
+
+def test_scans_are_prepared_and_drawn_in_every_way(tmp_path: Path) -> None:
+    size = loading.Size("tiny", 2, (24, 20, 16), 1.5, (8, 8, 8), epochs=1, repeats=1)
+    with one_thread():
+        cold, rates, memory_mb = loading.measure(size, tmp_path)
+    assert_finite_and_positive((cold, rates, memory_mb))
+    assert list(rates.samples) == list(memory_mb.samples) == list(loading.WAYS)
+    entries = [json.loads(path.read_text()) for path in (tmp_path / "cache-0").glob("????*.json")]
+    shapes = [entry["shape"] for entry in entries if "source_shape" in entry]
+    assert shapes == [[16, 16, 12]] * 2  # at 1.5 mm, padded to the network's stride in X and Y
+    filled = [torch.load(path, weights_only=False) for path in (tmp_path / "filled-0").glob("*.pt")]
+    assert [tuple(case["image"].shape) for case in filled] == [(1, 16, 14, 11)] * 2  # MONAI rounds up
 
 
 @pytest.mark.parametrize("name", LOADERS)
