@@ -1,15 +1,17 @@
 """Whether an image and its label can be used together."""
 
 import math
+from itertools import product
 
 import numpy as np
 import numpy.typing as npt
 
-from client.data.volumes import Volume
+from client.data.volumes import Volume, spacing_mm
 from shared.errors import CaseError
 from shared.study import Task
 
-AFFINE_TOLERANCE_MM = 1e-3
+APART_VOXELS = 0.05
+"""How far two grids may lie apart and count as one: programs round spacing and origin in their headers."""
 ROUNDING_TOLERANCE = 1e-3
 LARGEST_LABEL = 2**16
 UNKNOWN = 254
@@ -27,19 +29,27 @@ def check_image(image: Volume, *, case: str, what: str = "image") -> None:
 
 
 def check_grid(image: Volume, other: Volume, *, case: str, what: str = "label") -> None:
-    """Raise CaseError `shape_mismatch` or `affine_mismatch` (an element differs by more than 1e-3 mm)."""
+    """Raise CaseError `shape_mismatch`, or `affine_mismatch` where a corner lies over 0.05 voxels off."""
     if image.shape != other.array.shape:
         raise CaseError(
             "shape_mismatch",
             f"{case}: the image has shape {image.shape}, the {what} {other.array.shape}. "
             f"Export the {what} on the image's grid.",
         )
-    if np.abs(image.affine - other.affine).max() > AFFINE_TOLERANCE_MM:
+    apart_mm = _apart_mm(image, other)
+    if not apart_mm <= APART_VOXELS * spacing_mm(image.affine).min():
         raise CaseError(
             "affine_mismatch",
-            f"{case}: the image lies at {image.affine.tolist()}, the {what} at {other.affine.tolist()}. "
-            f"Export the {what} on the image's grid.",
+            f"{case}: the image lies at {image.affine.tolist()}, the {what} at {other.affine.tolist()}, "
+            f"{apart_mm:.3g} mm off. Export the {what} on the image's grid.",
         )
+
+
+def _apart_mm(image: Volume, other: Volume) -> float:
+    """Find how far the same corner of two grids of one shape lies apart at most."""
+    corners = np.array([[*corner, 1] for corner in product(*((0, side - 1) for side in image.shape))])
+    moved = corners @ (image.affine - other.affine).T
+    return float(np.linalg.norm(moved[:, :3], axis=1).max())
 
 
 def check_pair(image: Volume, label: Volume, task: Task, *, case: str) -> npt.NDArray[np.uint8]:

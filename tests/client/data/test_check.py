@@ -2,8 +2,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from client.data.check import check_image, check_pair
-from client.data.volumes import Volume
+from client.data.check import check_grid, check_image, check_pair
+from client.data.volumes import Volume, spacing_mm
 from shared.errors import CaseError
 from shared.study import Task
 from tests.client.data.scans import affine_of, picture
@@ -53,11 +53,28 @@ def test_different_grids_are_refused_with_both_grids() -> None:
     assert error.reason == "shape_mismatch"
     assert "(9, 10, 11)" in str(error)
     assert "(8, 10, 11)" in str(error)
-    error = refusal(volume(image), volume(label, shift_mm=0.01))
+    error = refusal(volume(image), volume(label, shift_mm=0.25))
     assert error.reason == "affine_mismatch"
     assert "-20.0" in str(error)
-    assert "-19.99" in str(error)
-    check_pair(volume(image), volume(label, shift_mm=0.0005), TASK, case="c")
+    assert "-19.75" in str(error)
+    assert "0.25 mm off" in str(error)
+
+
+@pytest.mark.parametrize(("share", "fits"), [(0.049, True), (0.051, False)])
+def test_grids_that_differ_by_rounding_are_one(share: float, fits: bool) -> None:
+    image, label = (volume(array) for array in picture(0))
+    smallest_mm = float(spacing_mm(image.affine).min())
+    far = np.array(image.shape) - 1
+    shifted, stretched = image.affine.copy(), image.affine.copy()
+    shifted[1, 3] += share * smallest_mm
+    stretched[:3, 2] *= 1 + share * smallest_mm / (far[2] * spacing_mm(image.affine)[2])
+    for affine in (shifted, stretched):  # of a stretched grid the far corner counts
+        other = Volume(label.array, affine)
+        if fits:
+            check_grid(image, other, case="c")
+        else:
+            with pytest.raises(CaseError, match="mm off"):
+                check_grid(image, other, case="c")
 
 
 def test_nan_and_constant_images_are_refused() -> None:
