@@ -51,7 +51,7 @@ def check_data(site: Site) -> Iterator[Line]:
     elif len(patients) * SMALLEST_SHARE < minimum:
         found = (
             f"{len(patients)} patients: a study that validates on a fifth of them has about "
-            f"{len(patients) * SMALLEST_SHARE:.0f}, below policy.minimum_patients {minimum}"
+            f"{len(patients) * SMALLEST_SHARE:.1f}, below policy.minimum_patients {minimum}"
         )
         yield Line("patients", "warning", found, "Its figures of this site would be refused. Add patients.")
     else:
