@@ -31,6 +31,7 @@ from simulations.benchmarks.hospitals import SEED, quickstart_study
 from simulations.benchmarks.workload import LOADERS, OURS, interleaved
 from simulations.shapes import Shape
 
+THREADS = 2
 PERSISTENT = "MONAI PersistentDataset"
 WAYS = (OURS, *LOADERS, PERSISTENT)
 
@@ -73,8 +74,15 @@ def measure(size: Size, folder: Path) -> tuple[Comparison, ...]:
         f"decode, turn to RAS, bring to {size.to_mm:g} mm and normalise; ours also hashes, checks and writes "
         "to disk, a PersistentDataset writes",
     )
+    both = Comparison(
+        measure=f"{size.name}: prepare one case, {THREADS} threads",
+        unit="ms",
+        better="lower",
+        samples=_threaded(size, files, study, folder),
+        note=f"{setting}; as above, with {THREADS} scans at a time in either",
+    )
     if not size.epochs:
-        return (cold,)
+        return (cold, both)
     rates, memory_mb = _warm(size, files, folder)
     note = (
         f"{setting}, windows of {'x'.join(map(str, size.window))}, {size.epochs} epochs, one thread, files "
@@ -83,6 +91,7 @@ def measure(size: Size, folder: Path) -> tuple[Comparison, ...]:
     )
     return (
         cold,
+        both,
         Comparison(f"{size.name}: random windows", "windows/s", "higher", rates, note),
         Comparison(f"{size.name}: memory for them", "MB", "lower", memory_mb, note),
     )
@@ -100,9 +109,25 @@ def _cold(size: Size, files: monai_loop.Files, study: Study, folder: Path) -> di
     return {name: tuple(s * 1000 / size.cases for s in values) for name, values in seconds.items()}
 
 
-def prepared(scans: Path, study: Study, cache_folder: Path) -> cache.SiteData:
+def _threaded(
+    size: Size, files: monai_loop.Files, study: Study, folder: Path
+) -> dict[str, tuple[float, ...]]:
+    numbers = count()
+    ways: dict[str, Callable[[], object]] = {
+        OURS: lambda: prepared(
+            folder / "scans", study, folder / f"threaded-{next(numbers)}", workers=THREADS
+        ),
+        "MONAI CacheDataset": lambda: monai_loop.cached(files, study, workers=THREADS),
+    }
+    seconds = interleaved(ways, size.repeats)
+    return {name: tuple(s * 1000 / size.cases for s in values) for name, values in seconds.items()}
+
+
+def prepared(scans: Path, study: Study, cache_folder: Path, *, workers: int = 1) -> cache.SiteData:
     """Fill our cache, or find it again; raises DataError when a scan could not be used."""
-    data = cache.prepare(scans, layout=None, patients_csv=None, study=study, cache_folder=cache_folder)
+    data = cache.prepare(
+        scans, layout=None, patients_csv=None, study=study, cache_folder=cache_folder, workers=workers
+    )
     if data.skipped:
         raise DataError(f"{len(data.skipped)} scans of the benchmark cannot be used: {data.skipped[0]}")
     return data

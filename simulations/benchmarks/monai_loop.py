@@ -58,6 +58,11 @@ def persistent_loader(files: Files, study: Study, *, folder: str, seed: int) -> 
     return DataLoader(PersistentDataset(cases, transform, cache_dir=folder), **_order(study, seed))
 
 
+def cached(files: Files, study: Study, *, workers: int) -> CacheDataset:
+    """Prepare every case into memory, `workers` at a time."""
+    return _cached(files, deterministic(study), seed=0, workers=workers)
+
+
 def fill(files: Files, study: Study, folder: Path) -> None:
     """Prepare every case into a PersistentDataset's folder."""
     steps = Compose([*deterministic(study), EnsureTyped(KEYS, track_meta=False)])
@@ -110,10 +115,11 @@ def _crop(study: Study, **indices: str) -> RandCropByPosNegLabeld:
     )
 
 
-def _cached(files: Files, steps: Sequence[Any], seed: int) -> CacheDataset:
+def _cached(files: Files, steps: Sequence[Any], seed: int, workers: int = 1) -> CacheDataset:
     transform = Compose(steps)
     transform.set_random_state(seed)
-    return CacheDataset([{k: str(p) for k, p in case.items()} for case in files], transform, progress=False)
+    cases = [{k: str(p) for k, p in case.items()} for case in files]
+    return CacheDataset(cases, transform, num_workers=workers, progress=False)
 
 
 def _order(study: Study, seed: int) -> dict[str, Any]:

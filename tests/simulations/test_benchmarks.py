@@ -77,8 +77,8 @@ def test_every_way_to_train_gives_a_ratio(work: Workload, tmp_path: Path) -> Non
 def test_scans_are_prepared_and_drawn_in_every_way(tmp_path: Path) -> None:
     size = loading.Size("tiny", 2, (24, 20, 16), 1.5, (8, 8, 8), epochs=1, repeats=1)
     with one_thread():
-        cold, rates, memory_mb = loading.measure(size, tmp_path)
-    assert_finite_and_positive((cold, rates, memory_mb))
+        cold, threaded, rates, memory_mb = loading.measure(size, tmp_path)
+    assert_finite_and_positive((cold, threaded, rates, memory_mb))
     assert list(rates.samples) == list(memory_mb.samples) == list(loading.WAYS)
     entries = [json.loads(path.read_text()) for path in (tmp_path / "cache-0").glob("????*.json")]
     shapes = [entry["shape"] for entry in entries if "source_shape" in entry]
