@@ -29,6 +29,8 @@ from shared.errors import CaseError, DataError
 from shared.files import write_atomically
 from shared.study import Study, Urgent
 
+LARGE_BYTES = 2**20
+
 
 @dataclass(frozen=True)
 class CachedCase:
@@ -116,7 +118,7 @@ def prepare(
     patients = Patients(PatientTable.load(patients_csv), listed)
     cache_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     cases = []
-    with ThreadPoolExecutor(workers) as pool:  # decoding and arithmetic leave Python's lock
+    with ThreadPoolExecutor(workers if _large(listed) else 1) as pool:
         entries = pool.map(partial(_entry, study=study, folder=cache_folder, limits=limits), listed)
         for done, (item, entry) in enumerate(zip(listed, entries, strict=True), start=1):
             if isinstance(entry, Skipped):
@@ -135,6 +137,12 @@ def prepare(
     )
     _write_index(data, study)
     return data
+
+
+def _large(listed: list[Listed]) -> bool:
+    """Whether the first scan's arithmetic outweighs Python's own work on it, which threads only hold up."""
+    files = [path for item in listed[:1] for path in item.images.values()]
+    return any(path.is_dir() or (path.is_file() and path.stat().st_size > LARGE_BYTES) for path in files)
 
 
 def _entry(item: Listed, *, study: Study, folder: Path, limits: Limits) -> dict[str, Any] | Skipped:

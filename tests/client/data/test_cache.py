@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from client.data import formats, store
+from client.data import cache, formats, store
 from client.data.cache import SiteData, load, prepare
 from shared.errors import DataError
 from shared.study import Study
@@ -53,7 +53,10 @@ def test_what_is_prepared_can_be_loaded_and_mapped(scans: Path) -> None:
     assert not data.has_subject_map
 
 
-def test_several_at_a_time_become_what_one_at_a_time_becomes(scans: Path, tmp_path: Path) -> None:
+def test_several_at_a_time_become_what_one_at_a_time_becomes(
+    scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache, "LARGE_BYTES", 0)
     (scans / "images" / "case-2.nii.gz").write_bytes(b"no scan")
     alone = prepared(scans)
     steps: list[tuple[int, int]] = []
