@@ -15,7 +15,7 @@ from client.data.preparing.reading import Scan
 from client.data.store import prepared_case
 from client.policy import ANY, ASK
 from client.site import Site
-from shared.errors import CaseError, DataError, PolicyError
+from shared.errors import DataError, PolicyError
 from shared.study import Study
 
 
@@ -42,11 +42,8 @@ def check_study(
     for done, item in enumerate(listed, start=1):
         try:
             scan, _ = prepared_case(item, study, site.limits)
-        except CaseError as error:
-            skipped.append(Skipped(item.case, error.reason, str(error)))
-            yield _case_line(skipped[-1])
-        except Exception as error:  # one odd file, whatever is wrong with it, must not hide the others
-            skipped.append(Skipped(item.case, "unreadable", f"{type(error).__name__}: {error}"))
+        except Exception as error:
+            skipped.append(Skipped.after(error, item.case))
             yield _case_line(skipped[-1])
         else:
             usable.append(item.case)

@@ -123,11 +123,11 @@ class _Bound:
 
 def _pieces(message: Message) -> Iterator[Message]:
     """Cut a part of an answer into pieces; yield any other message as it is."""
-    body = memoryview(message.get("body", b""))
-    while len(body) > PIECE_BYTES:
-        yield {**message, "body": bytes(body[:PIECE_BYTES]), "more_body": True}
-        body = body[PIECE_BYTES:]
-    yield {**message, "body": bytes(body)} if "body" in message else message
+    body = message.get("body", b"")
+    last = max(0, (len(body) - 1) // PIECE_BYTES * PIECE_BYTES)
+    for start in range(0, last, PIECE_BYTES):
+        yield {**message, "body": body[start : start + PIECE_BYTES], "more_body": True}
+    yield {**message, "body": body[last:]} if last else message
 
 
 def _refused(status: int) -> Response:

@@ -25,7 +25,7 @@ from client.data.patients import Patients, PatientTable
 from client.data.preparing.restore import restore
 from client.data.split import Split, split_of
 from client.data.store import FORMAT, entry_of, grid_digest, mapped_image, mapped_label, write_json
-from shared.errors import CaseError, DataError
+from shared.errors import DataError
 from shared.files import write_atomically
 from shared.study import Study, Urgent
 
@@ -149,11 +149,8 @@ def _entry(item: Listed, *, study: Study, folder: Path, limits: Limits) -> dict[
     """Prepare one case; whatever is wrong with it must not end the run."""
     try:
         return entry_of(item, study, folder, limits)
-    except CaseError as error:
-        return Skipped(item.case, error.reason, str(error))
     except Exception as error:
-        detail = f"{', '.join(map(str, item.images.values()))}: {type(error).__name__}: {error}"
-        return Skipped(item.case, "unreadable", detail)
+        return Skipped.after(error, item.case, f"{', '.join(map(str, item.images.values()))}: ")
 
 
 def load(cache_folder: Path, study: Study) -> SiteData:

@@ -52,24 +52,16 @@ def _apart_mm(image: Volume, other: Volume) -> float:
     return float(np.linalg.norm(moved[:, :3], axis=1).max())
 
 
-def check_pair(image: Volume, label: Volume, task: Task, *, case: str) -> npt.NDArray[np.uint8]:
-    """Return the label as class indices, (X, Y, Z) uint8: 0 background, i the i-th of `task.classes`.
+def class_indices(
+    label: npt.NDArray[np.float32], task: Task, *, case: str, what: str = "label"
+) -> npt.NDArray[np.uint8]:
+    """Return a label as class indices, uint8, same shape: 0 background, i the i-th of `task.classes`.
 
     Raises
     ------
     CaseError
-        `shape_mismatch`, `affine_mismatch`, `not_finite`, `empty_image`, `label_values` (not whole numbers,
-        or values that the task does not name).
+        `not_finite`, `label_values`: not whole numbers, or values that the task does not name.
     """
-    check_grid(image, label, case=case)
-    check_image(image, case=case)
-    return class_indices(label.array, task, case=case)
-
-
-def class_indices(
-    label: npt.NDArray[np.float32], task: Task, *, case: str, what: str = "label"
-) -> npt.NDArray[np.uint8]:
-    """Return a label's values as class indices; see `check_pair`."""
     expected = sorted({0, *(value for group in task.label_values for value in group)})
     wanted = f"the study expects only {expected}. Correct the {what}, or task.labels."
     with np.errstate(invalid="ignore"):

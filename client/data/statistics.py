@@ -74,10 +74,8 @@ def describe(
     for case in data.split("train"):
         try:
             scan = _kept(data.folder / f"{case.key}.statistics.json", _found(listed, case.case), task, limits)
-        except CaseError as error:
-            unread.append(Skipped(case.case, error.reason, str(error)))
-        except Exception as error:  # one odd file, whatever is wrong with it, must not end it
-            unread.append(Skipped(case.case, "unreadable", f"{case.case}: {type(error).__name__}: {error}"))
+        except Exception as error:
+            unread.append(Skipped.after(error, case.case, f"{case.case}: "))
         else:
             patients.setdefault(case.patient, []).append(scan)
     sums = statistics_sums(list(patients.values()), channels=len(task.channels), classes=len(task.classes))

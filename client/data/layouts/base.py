@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
+
+from shared.errors import CaseError
 
 LabelKind = Literal["volume", "window", "points"]
 Kind = Literal["image", "label", "region"]
@@ -39,6 +41,13 @@ class Skipped:
     case: str
     reason: str
     detail: str
+
+    @classmethod
+    def after(cls, error: Exception, case: str, where: str = "") -> Self:
+        """Skip a case for whatever its files raised: one odd file must end nothing."""
+        if isinstance(error, CaseError):
+            return cls(case, error.reason, str(error))
+        return cls(case, "unreadable", f"{where}{type(error).__name__}: {error}")
 
 
 @dataclass(frozen=True)

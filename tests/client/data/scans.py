@@ -7,8 +7,10 @@ import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 
+from client.data.check import check_grid, check_image, class_indices
 from client.data.preparing.reading import Scan
-from shared.study import Study
+from client.data.volumes import Volume
+from shared.study import Study, Task
 
 
 def affine_of(*spacing_mm: float) -> npt.NDArray[np.float64]:
@@ -71,3 +73,10 @@ def study(**changes: Any) -> Study:
         "training": {"window": [8, 8, 8]},
     }
     return Study.parse({**values, **changes}, "test study")
+
+
+def check_pair(image: Volume, label: Volume, task: Task, *, case: str) -> npt.NDArray[np.uint8]:
+    """All checks of one image and its label, in the order in which a case is read."""
+    check_grid(image, label, case=case)
+    check_image(image, case=case)
+    return class_indices(label.array, task, case=case)

@@ -2,11 +2,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from client.data.check import check_grid, check_image, check_pair
+from client.data.check import check_grid, check_image
 from client.data.volumes import Volume, spacing_mm
 from shared.errors import CaseError
 from shared.study import Task
-from tests.client.data.scans import affine_of, picture
+from tests.client.data.scans import affine_of, check_pair, picture
 
 TASK = Task(classes=("head", "body"))
 

@@ -10,12 +10,11 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from client.data import formats
-from client.data.check import check_pair
 from client.data.preparing.intensity import foreground
 from client.data.preparing.preprocess import Prepared, preprocess
 from shared.errors import CaseError
 from shared.study import Intensity, Model, Preprocessing, Task
-from tests.client.data.scans import affine_of, picture, scan_of, write_scan
+from tests.client.data.scans import affine_of, check_pair, picture, scan_of, write_scan
 
 TASK = Task(classes=("head", "body"))
 MODEL = Model(channels=(4, 8, 16))  # multiples of 4
