@@ -13,10 +13,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field
 
+from server.json_file import JsonFile
 from server.scores import Count, Fraction, ReliabilityFigures, SegmentationFigures
 from shared.config import Config
 from shared.errors import ConfigError
-from shared.files import write_atomically
 
 SCHEMA_FILE = Path(__file__).with_name("results.schema.json")
 
@@ -154,7 +154,7 @@ class Event(Config):
     round: Count | None = None
 
 
-class Results(Config):
+class Results(JsonFile):
     """One run. In JSON the version stands under the key ``schema``."""
 
     schema_version: Literal["wardround.results/1"] = Field(default="wardround.results/1", alias="schema")
@@ -174,12 +174,6 @@ class Results(Config):
         """SHA-256 of the study's canonical JSON, equal to `Study.digest`."""
         text = json.dumps(self.study, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
-
-    def write(self, path: Path) -> None:
-        """Write JSON to `path` in one step: a reader sees the old file or the whole new one."""
-        text = json.dumps(self.model_dump(mode="json", by_alias=True), indent=1, allow_nan=False)
-        with write_atomically(path) as temporary:
-            temporary.write_text(text + "\n", encoding="utf-8")
 
     @classmethod
     def read(cls, path: Path) -> Self:

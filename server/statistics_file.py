@@ -9,12 +9,12 @@ from typing import Any, Literal, Self
 
 from pydantic import Field
 
+from server.json_file import JsonFile
 from server.results import Event, Seconds, Status
 from server.scores import Count
 from shared.config import Config
 from shared.described import Figures
 from shared.errors import ConfigError
-from shared.files import write_atomically
 from shared.suggestions import Suggestion
 
 FILE, PAGE = "statistics.json", "statistics.html"
@@ -29,7 +29,7 @@ class SiteAnswer(Config):
     unread: Count = 0
 
 
-class Statistics(Config):
+class Statistics(JsonFile):
     """One run that asked for statistics. In JSON the version stands under the key ``schema``."""
 
     schema_version: Literal["wardround.statistics/1"] = Field(
@@ -43,12 +43,6 @@ class Statistics(Config):
     figures: Figures
     suggestions: tuple[Suggestion, ...]
     events: tuple[Event, ...] = ()
-
-    def write(self, path: Path) -> None:
-        """Write JSON to `path` in one step."""
-        text = json.dumps(self.model_dump(mode="json", by_alias=True), indent=1, allow_nan=False)
-        with write_atomically(path) as temporary:
-            temporary.write_text(text + "\n", encoding="utf-8")
 
     @classmethod
     def read(cls, path: Path) -> Self:

@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 Affine = npt.NDArray[np.float64]
+RGB = ("red", "green", "blue")
+"""Components of a colour image, in order."""
 Voxel = TypeVar("Voxel", bound=np.generic)
 
 

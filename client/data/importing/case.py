@@ -24,10 +24,9 @@ from client.data.layouts.base import Listed
 from client.data.layouts.manifest import fit_for_a_channel
 from client.data.points_table import read_points
 from client.data.preparing.masks import read_mask
-from client.data.volumes import Volume
+from client.data.volumes import RGB, Volume
 from shared.errors import CaseError
 
-RGB = ("red", "green", "blue")
 COLOURED = frozenset({"tiff", "dicom"})
 LONGEST_NAME = 40
 WHOLE = "whole numbers from 0 are expected. Export the label again."

@@ -21,10 +21,9 @@ from client.data.layouts.base import ONE_CHANNEL, LabelKind, Listed
 from client.data.layouts.dicom_index import indexed
 from client.data.points_table import read_points
 from client.data.preparing.masks import read_mask
-from client.data.volumes import Volume, spacing_mm
+from client.data.volumes import RGB, Volume, spacing_mm
 from shared.errors import CaseError
 
-RGB = ("red", "green", "blue")
 WHOLE = "expected whole numbers from 0. Write one number a structure."
 
 
