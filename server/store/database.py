@@ -1,20 +1,17 @@
 """The database: opening it, its tables, and one transaction for each look and each change."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Self
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, select, text
-from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy import Engine, inspect, select, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.orm import Session
-from sqlalchemy.pool import ConnectionPoolEntry
 
 from server.store.rows import Base, SchemaRow
+from shared.database import open_engine, reading, writing
 from shared.errors import ConfigError
 
 SCHEMA = 1
-BUSY_MS = 30_000
 
 
 class Database:
@@ -27,7 +24,7 @@ class Database:
     def open(cls, url: str) -> Self:
         """Open the database and make its tables; raise ConfigError when that cannot be done."""
         try:
-            store = cls(_engine(url))
+            store = cls(open_engine(url))
         except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
             raise ConfigError(
                 f"the database cannot be opened: {error}. For PostgreSQL install wardround[postgres] "
@@ -48,16 +45,11 @@ class Database:
         """Close all connections."""
         self._engine.dispose()
 
-    @contextmanager
-    def _reading(self) -> Iterator[Session]:
-        with Session(self._engine, expire_on_commit=False) as session:
-            yield session
+    def _reading(self) -> AbstractContextManager[Session]:
+        return reading(self._engine)
 
-    @contextmanager
-    def _writing(self) -> Iterator[Session]:
-        engine = self._engine.execution_options(writes=True)
-        with Session(engine, expire_on_commit=False) as session, session.begin():
-            yield session
+    def _writing(self) -> AbstractContextManager[Session]:
+        return writing(self._engine)
 
 
 def _prepare(session: Session) -> None:
@@ -74,24 +66,3 @@ def _prepare(session: Session) -> None:
             f"the database has schema version {found}, expected {SCHEMA}: it was written by another version "
             "of Wardround. Install that version again, or name another database."
         )
-
-
-def _engine(url: str) -> Engine:
-    engine = create_engine(url, pool_pre_ping=True)
-    if engine.dialect.name != "sqlite":
-        return engine
-
-    @event.listens_for(engine, "connect")
-    def _connected(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
-        connection.isolation_level = None  # the driver's own way to begin would let two writers collide
-        cursor = connection.cursor()
-        for pragma in (f"busy_timeout={BUSY_MS}", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
-
-    @event.listens_for(engine, "begin")
-    def _begun(connection: Connection) -> None:
-        writes = connection.get_execution_options().get("writes")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-    return engine

@@ -296,8 +296,8 @@ def test_what_was_written_is_there_after_opening_again(store: Store, url: str) -
 
 
 def test_opening_at_once_makes_the_tables_once(url: str) -> None:
-    with ThreadPoolExecutor(4) as pool:
-        stores = list(pool.map(Store.open, [url] * 4))
+    with ThreadPoolExecutor(16) as pool:
+        stores = list(pool.map(Store.open, [url] * 16))
     enrol(stores[0])
     assert stores[1].site("north") is not None
     for opened in stores:
