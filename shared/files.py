@@ -1,10 +1,14 @@
 """Files that appear whole or not at all."""
 
+import fcntl
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from shared.errors import DataError
 
 
 @contextmanager
@@ -29,6 +33,42 @@ def write_atomically(path: Path, *, private: bool = False, durable: bool = True)
             _sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def folder_atomically(path: Path) -> Iterator[Path]:
+    """Yield a new private folder to fill; on success it is flushed to disk and takes the place of `path`.
+
+    After a crash `path` holds the old files or the new, never some of each; it may be missing if the crash
+    came between the two renames. A crash leaves a sibling `.NAME.<8 digits>.tmp`, for the caller to sweep.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new, old = (path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp") for _ in range(2))
+    new.mkdir(mode=0o700)
+    try:
+        yield new
+        for file in new.iterdir():
+            with file.open("rb+") as stream:
+                os.fsync(stream.fileno())
+        _sync_folder(new)
+        if path.exists():
+            path.rename(old)
+        new.rename(path)
+        _sync_folder(path.parent)
+    finally:
+        for left in (new, old):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+@contextmanager
+def one_at_a_time(lock: Path, busy: str) -> Iterator[None]:
+    """Hold a lock file while the block runs; DataError with the text `busy` if another process holds it."""
+    with lock.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise DataError(busy) from error
+        yield
 
 
 def private_folder(path: Path) -> Path:

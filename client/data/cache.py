@@ -8,9 +8,9 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from client.data import layouts
 from client.data.formats import DEFAULT, Limits
+from client.data.history import asked, history_of, lacking
 from client.data.layouts.base import Listed, Skipped
 from client.data.patients import Patients, PatientTable
 from client.data.preparing.restore import restore
@@ -72,6 +73,8 @@ class SiteData:
     """Everything that a site can train and be judged on, and what it could not use.
 
     `without_row` counts the cases whose patient an existing patients table does not name, nor the data set.
+    `history_lacking` names the columns that the study's priority asks for and the table cannot give, with the
+    reason.
     """
 
     folder: Path
@@ -79,6 +82,7 @@ class SiteData:
     skipped: tuple[Skipped, ...]
     has_subject_map: bool
     without_row: int = 0
+    history_lacking: Mapping[str, str] = field(default_factory=dict)
 
     def split(self, name: Split) -> list[CachedCase]:
         """Cases of one split, sorted by name."""
@@ -134,6 +138,7 @@ def prepare(
         skipped=tuple(skipped),
         has_subject_map=patients.mapped(case.case for case in cases),
         without_row=patients.without_row(case.case for case in cases),
+        history_lacking=lacking(patients.table, study),
     )
     _write_index(data, study)
     return data
@@ -170,6 +175,7 @@ def load(cache_folder: Path, study: Study) -> SiteData:
             skipped=tuple(Skipped(**values) for values in index["skipped"]),
             has_subject_map=index["has_subject_map"],
             without_row=index["without_row"],
+            history_lacking=index["history_lacking"],
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
@@ -180,12 +186,13 @@ def load(cache_folder: Path, study: Study) -> SiteData:
 def _index_name(study: Study) -> str:
     evaluation = study.evaluation
     urgent = study.priority.urgent.digest() if study.priority else None
-    parts = [
+    parts: list[object] = [
         grid_digest(study),
         evaluation.split_salt,
         evaluation.test_fraction,
         evaluation.validation_fraction,
         urgent,
+        [(term.feature, term.level) for term in asked(study)],
     ]
     return f"dataset-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]}.json"
 
@@ -194,9 +201,7 @@ def _with_patient(case: str, entry: dict[str, Any], patients: Patients, study: S
     patient, table = patients.patient_of(case), patients.table
     urgent = study.priority.urgent if study.priority else None
     column = urgent.outcome.lower() if urgent and urgent.outcome else None
-    history = table.history(case)
     if column is not None:
-        history.pop(column, None)  # what is to be predicted must not be among the predictors
         outcome = table.outcome(case, column)
     else:
         outcome = _volume_outcome(entry, urgent, study) if urgent else None
@@ -207,7 +212,7 @@ def _with_patient(case: str, entry: dict[str, Any], patients: Patients, study: S
             "channels": len(study.task.channels),
             "patient": patient,
             "split": split_of(patient, study.evaluation),
-            "history": history,
+            "history": history_of(case, table, study),
             "outcome": outcome,
         }
     )
@@ -246,6 +251,7 @@ def _write_index(data: SiteData, study: Study) -> None:
         "format": FORMAT,
         "has_subject_map": data.has_subject_map,
         "without_row": data.without_row,
+        "history_lacking": dict(data.history_lacking),
         "cases": [asdict(case) for case in data.cases],
         "skipped": [asdict(skip) for skip in data.skipped],
     }

@@ -2,6 +2,7 @@
 
 import math
 from itertools import product
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -53,7 +54,7 @@ def _apart_mm(image: Volume, other: Volume) -> float:
 
 
 def class_indices(
-    label: npt.NDArray[np.float32], task: Task, *, case: str, what: str = "label"
+    label: npt.NDArray[Any], task: Task, *, case: str, what: str = "label"
 ) -> npt.NDArray[np.uint8]:
     """Return a label as class indices, uint8, same shape: 0 background, i the i-th of `task.classes`.
 
@@ -65,8 +66,8 @@ def class_indices(
     expected = sorted({0, *(value for group in task.label_values for value in group)})
     wanted = f"the study expects only {expected}. Correct the {what}, or task.labels."
     with np.errstate(invalid="ignore"):
-        small = label.astype(np.uint8)
-    if (small == label).all():  # nearly every label there is: no need for wider numbers
+        small = label.astype(np.uint8, copy=False)
+    if small is label or (small == label).all():  # nearly every label there is: no need for wider numbers
         class_of = class_table(task, 256)
         if (class_of == np.arange(256))[: int(small.max()) + 1].all():
             return small
@@ -90,9 +91,9 @@ def class_table(task: Task, values: int) -> npt.NDArray[np.uint8]:
 
 
 def whole_numbers(
-    label: npt.NDArray[np.float32], *, case: str, expected: str, what: str = "label"
+    label: npt.NDArray[Any], *, case: str, expected: str, what: str = "label"
 ) -> npt.NDArray[np.int32]:
-    """Return a label's values as whole numbers, same shape.
+    """Return a label's values, as `Volume` holds them, as whole numbers, same shape.
 
     Raises
     ------
@@ -103,11 +104,14 @@ def whole_numbers(
         raise CaseError("not_finite", f"{case}: the {what} holds NaN or infinite values.")
     if label.min() < -ROUNDING_TOLERANCE or label.max() > LARGEST_LABEL:
         raise _wrong_values(case, [float(label.min()), float(label.max())], expected, what)
-    whole = np.rint(label)
-    off = np.abs(label - whole) > ROUNDING_TOLERANCE
-    if off.any():
-        raise _wrong_values(case, [float(value) for value in np.unique(label[off])], expected, what)
-    return whole.astype(np.int32)
+    if label.dtype.kind == "f":
+        whole = np.rint(label)
+        off = np.abs(label - whole) > ROUNDING_TOLERANCE
+        if off.any():
+            raise _wrong_values(case, [float(value) for value in np.unique(label[off])], expected, what)
+        label = whole
+    indices: npt.NDArray[np.int32] = label.astype(np.int32)
+    return indices
 
 
 def _wrong_values(case: str, found: list[float] | list[int], expected: str, what: str) -> CaseError:

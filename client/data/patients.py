@@ -83,6 +83,13 @@ class PatientTable:
                 _check_numbers(column, rows.values(), path)
         return cls(str(path), columns, {"case", "patient"} <= set(columns), rows)
 
+    @classmethod
+    def of_one(cls, case: str, cells: Mapping[str, str]) -> Self:
+        """Make a table of one case, which counts as a patient, from its cells by column."""
+        columns = tuple(name.strip().lower() for name in cells)
+        values = dict(zip(columns, (cell.strip() for cell in cells.values()), strict=True))
+        return cls("the history given", columns, False, {case: _Row(1, case, values)})
+
     def write(self, path: Path, cases: Iterable[str]) -> None:
         """Write a table of these cases' rows alone, comma separated, as `load` reads it."""
         rows = [self._rows[case] for case in sorted(cases) if case in self._rows]
@@ -114,11 +121,17 @@ class PatientTable:
         row = self._rows.get(case)
         if row is None:
             return {}
-        numbers = {
-            column: _number(cell) for column, cell in row.cells.items() if column not in ("case", "patient")
-        }
-        numbers.setdefault("sex_male", SEXES.get(row.cells.get("sex", "").lower()))
-        return {column: number for column, number in numbers.items() if number is not None}
+        return read_history(row.cells)
+
+    def word(self, case: str, column: str) -> str | None:
+        """Return what stands in a cell; None where there is no such cell or it is missing."""
+        row = self._rows.get(case)
+        cell = "" if row is None else row.cells.get(column, "")
+        return None if cell.lower() in MISSING else cell
+
+    def gives(self, column: str) -> bool:
+        """Whether `history` may know of a value by this name; `sex_male` comes from a column `sex`."""
+        return column in self.columns or (column == "sex_male" and "sex" in self.columns)
 
     def outcome(self, case: str, column: str) -> int | None:
         """Read 0 or 1 from an outcome column; None where it is missing or there is no table.
@@ -152,6 +165,13 @@ class PatientTable:
     def names_patient_of(self, case: str) -> bool:
         """Whether there is a row for the case, with a patient in it."""
         return "patient" in self.columns and case in self._rows
+
+
+def read_history(cells: Mapping[str, str]) -> dict[str, float]:
+    """Return the numbers among cells by column, as `PatientTable.history`."""
+    numbers = {column: _number(cell) for column, cell in cells.items() if column not in ("case", "patient")}
+    numbers.setdefault("sex_male", SEXES.get(cells.get("sex", "").lower()))
+    return {column: number for column, number in numbers.items() if number is not None}
 
 
 class Patients:

@@ -42,7 +42,7 @@ from shared.sums import FloatArray, IntArray, Sums
 
 FORMAT = "wardround.scan-statistics/1"
 TOUCHING = np.ones((3, 3, 3))
-"""Voxels that touch at a corner are one finding, as in client/findings.py."""
+"""Voxels that touch at a corner are one finding, as in client/findings/components.py."""
 
 Label = npt.NDArray[np.uint8]
 Part = TypeVar("Part")

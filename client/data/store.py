@@ -24,7 +24,7 @@ from shared.npy import map_file
 from shared.study import Study
 
 ONE_FILE = (".nii", ".nii.gz", ".mha", ".tif", ".tiff", ".csv")
-FORMAT = "wardround.cache/2"
+FORMAT = "wardround.cache/3"
 
 
 def entry_of(item: Listed, study: Study, folder: Path, limits: Limits = DEFAULT) -> dict[str, Any]:
@@ -125,14 +125,14 @@ def _key(item: Listed, study: Study, limits: Limits) -> str:
     uses = [[*files], item.components, study.task.truth, item.label_kind]
     total = hashlib.sha256(f"{grid_digest(study)}{json.dumps(uses)}".encode())
     digests = {
-        path: _digest(path, limits) for path in {*files.values(), truth}
+        path: files_digest(path, limits) for path in {*files.values(), truth}
     }  # one file may hold all channels
     for path in (*files.values(), truth):
         total.update(digests[path])
     return total.hexdigest()
 
 
-def _digest(path: Path, limits: Limits) -> bytes:
+def files_digest(path: Path, limits: Limits = DEFAULT) -> bytes:
     """SHA-256 over the files of a scan: voxels may lie beside their header, and slices in a folder."""
     if path.is_dir():
         files = tuple(sorted(file for file in path.iterdir() if file.is_file() and file.name[0] != "."))

@@ -1,7 +1,7 @@
 """One scan in memory: its voxels, and where they lie in the patient."""
 
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import nibabel as nib
 import numpy as np
@@ -15,13 +15,14 @@ Voxel = TypeVar("Voxel", bound=np.generic)
 
 @dataclass(frozen=True, eq=False)
 class Volume:
-    """One scan: `array` float32 and `affine` (4, 4) float64, voxel index to RAS+ world in mm.
+    """One scan: `array` and `affine` (4, 4) float64, voxel index to RAS+ world in mm.
 
-    `array` is (X, Y, Z); an image of C > 1 numbers a voxel, such as RGB, is (C, X, Y, Z), the order in which
-    modalities are stacked as well. A 2-D image has Z = 1.
+    `array` is float32, or integers of at most 16 bits as a file holds them: half the memory, and float32
+    holds each of them exactly. It is (X, Y, Z); an image of C > 1 numbers a voxel, such as RGB, is
+    (C, X, Y, Z), the order in which modalities are stacked as well. A 2-D image has Z = 1.
     """
 
-    array: npt.NDArray[np.float32]
+    array: npt.NDArray[Any]
     affine: Affine
 
     @property

@@ -6,6 +6,8 @@ tests/client/data/formats good samples of it.
 
 from pathlib import Path
 
+import numpy as np
+
 from client.data.formats.analyze import Pair
 from client.data.formats.base import Format, Header, unreadable
 from client.data.formats.dicom_seg import DicomSeg
@@ -21,7 +23,18 @@ FORMATS: tuple[Format, ...] = (Nifti(), Pair(), DicomSeg(), DicomSeries(), MetaI
 SUFFIXES = tuple(suffix for known in FORMATS for suffix in known.suffixes)
 DEFAULT = Limits()
 
-__all__ = ["DEFAULT", "FORMATS", "SUFFIXES", "Format", "Header", "Limits", "find", "header", "read"]
+__all__ = [
+    "DEFAULT",
+    "FORMATS",
+    "SUFFIXES",
+    "Format",
+    "Header",
+    "Limits",
+    "find",
+    "header",
+    "read",
+    "read_narrow",
+]
 
 
 def find(path: Path) -> Format:
@@ -55,13 +68,19 @@ def header(path: Path, limits: Limits = DEFAULT) -> Header:
 
 
 def read(path: Path, limits: Limits = DEFAULT) -> Volume:
-    """Read one volume: exactly what its header declares, decoded once, scaled, with its RAS+ affine.
+    """Read one volume: exactly what its header declares, decoded once, scaled, float32, with its RAS+ affine.
 
     Raises
     ------
     CaseError
         See `header`; also where the voxels are not what the header declares.
     """
+    volume = read_narrow(path, limits)
+    return Volume(volume.array.astype(np.float32, copy=False), volume.affine)
+
+
+def read_narrow(path: Path, limits: Limits = DEFAULT) -> Volume:
+    """Read one volume as `read` does, but leave small integers as they are stored; see `Volume`."""
     return find(path).read(path, limits)
 
 

@@ -30,6 +30,8 @@ for _library in ("pydicom", "tifffile", "nibabel"):  # for the same reason as `j
     logging.getLogger(_library).setLevel(logging.CRITICAL)
 
 SMALLEST_MM, LARGEST_MM = 1e-3, 1e3  # of a voxel's side
+EXACT_BYTES = 2
+"""Width of the integers that float32 holds exactly."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +67,7 @@ class Format(Protocol):
         """Judge the header without reading a voxel."""
 
     def read(self, path: Path, limits: Limits) -> Volume:
-        """Read exactly what `header` declares."""
+        """Read exactly what `header` declares; small integers may stay as they are stored."""
 
 
 @contextmanager
@@ -147,13 +149,16 @@ def checked_affine(affine: npt.ArrayLike, path: Path, *, smallest_mm: float = SM
     return matrix
 
 
-def scaled(values: npt.NDArray[Any], slope: float, intercept: float) -> npt.NDArray[np.float32]:
+def scaled(values: npt.NDArray[Any], slope: float, intercept: float) -> npt.NDArray[Any]:
     """Return `values * slope + intercept` as float32, computed in float64, a slab of the last axis at a time.
 
-    What overflows becomes infinite and is found as not finite by check.py.
+    Integers of at most 16 bits that are not scaled stay as they are: see `Volume`. What overflows becomes
+    infinite and is found as not finite by check.py.
     """
     with np.errstate(over="ignore", invalid="ignore"):
         if (slope, intercept) == (1.0, 0.0):
+            if values.dtype.kind in "iu" and values.dtype.itemsize <= EXACT_BYTES:
+                return values.astype(values.dtype.newbyteorder("="), copy=False)
             return values.astype(np.float32)
         result = np.empty(values.shape, np.float32, order="F" if values.flags.f_contiguous else "C")
         for index in range(values.shape[-1]):

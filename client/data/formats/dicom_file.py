@@ -94,8 +94,8 @@ def sop_class_of(path: Path) -> str:
         return str(dataset.file_meta.get("MediaStorageSOPClassUID") or dataset.get("SOPClassUID") or "")
 
 
-def opened_dicom(path: Path, limits: Limits) -> DicomFile:
-    """Read a file up to its voxels.
+def opened_dicom(path: Path, limits: Limits, tags: Sequence[str] = TAGS) -> DicomFile:
+    """Read a file up to its voxels: of its attributes `tags` alone.
 
     Raises
     ------
@@ -107,7 +107,7 @@ def opened_dicom(path: Path, limits: Limits) -> DicomFile:
         dataset = pydicom.dcmread(
             _Bounded(stream, size, path, limits),
             stop_before_pixels=True,
-            specific_tags=list(TAGS),
+            specific_tags=list(tags),
         )
         syntax = str(dataset.file_meta.get("TransferSyntaxUID", ""))
         if not syntax:

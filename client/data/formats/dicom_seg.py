@@ -119,7 +119,7 @@ def read_on(
                     "Choose the segments to read.",
                 )
             np.maximum(target, picture, out=target)
-        return Volume(label.astype(np.float32), plan.header.affine)
+        return Volume(label, plan.header.affine)
 
 
 def _numbered(

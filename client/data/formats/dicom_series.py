@@ -146,6 +146,18 @@ def header_of_series(series: Series, path: Path, limits: Limits) -> Header:
         return _plan(series, path, limits).header
 
 
+def ordered_frames(path: Path, limits: Limits) -> tuple[Frame, ...]:
+    """Return the frames of the one series at `path` in the order of the last axis of what `read` returns.
+
+    Raises
+    ------
+    CaseError
+        As `DicomSeries.header`.
+    """
+    with judged(path):
+        return tuple(_plan(DicomSeries()._only(path, limits), path, limits).ordered)
+
+
 def _plan(series: Series, path: Path, limits: Limits) -> _Plan:
     pixels = {file.path: pixels_of(file, limits) for file in series.files}
     first = next(iter(pixels.values()))

@@ -43,7 +43,7 @@ def write_canonical(path: Path, array: npt.NDArray[Any], affine: Affine) -> Writ
     turn = nib.orientations.io_orientation(affine)
     ras = affine @ nib.orientations.inv_ornt_aff(turn, array.shape)
     voxels = array_to_ras(array.astype(narrowest(array)), affine)
-    header = _header(voxels, ras)
+    header = nifti_header(voxels, ras)
     pixels = hashlib.sha256(
         repr((voxels.shape, voxels.dtype.str, spacing_mm(ras).round(3).tolist())).encode()
     )
@@ -74,8 +74,8 @@ def narrowest(array: npt.NDArray[Any]) -> np.dtype[Any]:
     return kind
 
 
-def _header(voxels: npt.NDArray[Any], affine: Affine) -> bytes:
-    """All bytes before the voxels; what is not set here is zero."""
+def nifti_header(voxels: npt.NDArray[Any], affine: Affine) -> bytes:
+    """All bytes of a NIfTI file before its voxels (X, Y, Z); what is not set here is zero."""
     kind = nib.Nifti1Header if max(voxels.shape) <= LONGEST_AXIS else nib.Nifti2Header
     header = kind(endianness="<")
     header.set_data_dtype(voxels.dtype)

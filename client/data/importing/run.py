@@ -1,11 +1,10 @@
 """The whole of an import: what is there, what is done already, the rest in processes, the manifest last."""
 
-import fcntl
 import re
 import zipfile
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from client.data.patients import PatientTable
 from client.data.workers import cores, each
 from shared import __version__
 from shared.errors import ConfigError, DataError
+from shared.files import one_at_a_time
 
 LOCK = ".import.lock"
 UNPACKED = ".unpacked"
@@ -77,7 +77,8 @@ def import_data(request: Request, progress: Progress | None = None) -> Imported:
     try:
         dest.mkdir(parents=True, exist_ok=True, mode=0o700)
         with ExitStack() as stack:
-            stack.enter_context(_locked(dest))
+            busy = f"another import is at work in {dest}. Wait until it has ended."
+            stack.enter_context(one_at_a_time(dest / LOCK, busy))
             names = Pseudonyms.of_key_file(key, key.with_name(f"{dest.name}.names.csv"))
             if not source.is_dir():
                 source = stack.enter_context(unpacked(source, dest / UNPACKED))
@@ -222,16 +223,6 @@ def _check(source: Path, dest: Path, key: Path) -> None:
     if strange and not there & {REPORT, JOURNAL}:
         found = ", ".join(sorted(strange)[:5])
         raise ConfigError(f"{dest} holds {found} and no import. Import into a new folder.")
-
-
-@contextmanager
-def _locked(dest: Path) -> Iterator[None]:
-    with (dest / LOCK).open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise DataError(f"another import is at work in {dest}. Wait until it has ended.") from error
-        yield
 
 
 def _with_patients(records: Mapping[str, Record], patients: Mapping[str, str | None]) -> dict[str, Record]:

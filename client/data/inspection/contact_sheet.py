@@ -4,26 +4,22 @@ Planes are drawn from the voxels in RAS order, as a radiologist looks at them: r
 left, anterior or superior up. So a scan whose header lies about its orientation looks wrong by the letters.
 """
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import nibabel as nib
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from client.data.inspection.facts import Picture
 from client.data.volumes import Volume
-from client.overlays import outline
+from client.drawing import COLOURS, covered, facing, outline, png, resized, size_px
 
 SIDE_PX = 176
 LONE_SIDE_PX = 2 * SIDE_PX  # of the only picture of a case
 THINNEST_PX = 12
 _Voxels = npt.NDArray[np.float32]
 MARGINS = (0.5, 99.5)  # percentiles that become black and white
-COLOURS = ((0, 158, 115), (230, 159, 0), (86, 180, 233), (204, 121, 167), (240, 228, 66), (213, 94, 0))
-"""Okabe-Ito's, which people tell apart who do not see red or green; label values take turns."""
 PLANES = {  # the axis looked along; letters at left, right, top, bottom
     "axial": (2, ("R", "L", "A", "P")),
     "coronal": (1, ("R", "L", "S", "I")),
@@ -42,7 +38,7 @@ class Marks:
 
 
 def colour_of(value: int) -> tuple[int, int, int]:
-    """Return the (red, green, blue) in which a label value is outlined; 0, a point of background, is red."""
+    """Return the (red, green, blue) in which a label value is outlined, values taking turns; 0 is red."""
     return COLOURS[(value - 1) % len(COLOURS)]
 
 
@@ -65,12 +61,12 @@ def pictures_of(volume: Volume, marks: Marks | None, *, is_body: bool = True) ->
     for name, (axis, letters) in PLANES.items():
         if axis not in axes:
             continue
-        size = _size(np.delete(sides_mm, axis), SIDE_PX if len(axes) > 1 else LONE_SIDE_PX)
+        size = size_px(np.delete(sides_mm, axis), SIDE_PX if len(axes) > 1 else LONE_SIDE_PX)
         cut: tuple[slice | int, ...] = (
             *(slice(None),) * axis,
             centre[axis],
         )  # a view; np.take would copy the volume first
-        values = np.stack([_resized(part[cut], size) for part in image])
+        values = np.stack([resized(part[cut], size) for part in image])
         pixels = (np.clip((values - low) / width, 0, 1) * 255).astype(np.uint8)
         canvas = np.broadcast_to(pixels, (3, *size)).copy()
         if label is not None:
@@ -78,7 +74,7 @@ def pictures_of(volume: Volume, marks: Marks | None, *, is_body: bool = True) ->
         if points is not None:
             near = points[np.abs(points[:, axis] - centre[axis]) <= NEAR_SLICES]
             _draw_points(canvas, np.delete(near, axis, axis=1), np.delete(shape, axis))
-        drawn.append(Picture(name, _png(_facing(canvas)), letters if is_body else ()))
+        drawn.append(Picture(name, png(facing(canvas)), letters if is_body else ()))
     return tuple(drawn)
 
 
@@ -108,7 +104,7 @@ def _worth_drawing(sides_mm: npt.NDArray[np.float64], shape: tuple[int, ...]) ->
     good = {
         axis
         for axis in areas
-        if min(_size(np.delete(sides_mm, axis), SIDE_PX)) >= THINNEST_PX and min(np.delete(shape, axis)) > 1
+        if min(size_px(np.delete(sides_mm, axis), SIDE_PX)) >= THINNEST_PX and min(np.delete(shape, axis)) > 1
     }
     return good or {max(areas, key=areas.__getitem__)}
 
@@ -142,25 +138,10 @@ def _centre(
     return found
 
 
-def _size(sides_mm: npt.NDArray[np.float64], longest_px: int) -> tuple[int, int]:
-    """Pixels of both sides of a plane, true to its millimetres."""
-    first, second = np.maximum(np.rint(sides_mm / sides_mm.max() * longest_px), 1).astype(int).tolist()
-    return first, second
-
-
-def _resized(plane: npt.NDArray[np.float32], size: tuple[int, int]) -> npt.NDArray[np.float32]:
-    """Resample a plane; PIL takes (width, height), which is the transpose of ours."""
-    finite = np.nan_to_num(plane, posinf=0, neginf=0).astype(np.float32)
-    picture = Image.fromarray(np.ascontiguousarray(finite)).resize(size[::-1], Image.Resampling.BILINEAR)
-    return np.asarray(picture)
-
-
 def _draw_outlines(canvas: npt.NDArray[np.uint8], plane: npt.NDArray[np.int32]) -> None:
     for value in np.unique(plane[plane > 0]).tolist():
-        mask = Image.fromarray(np.ascontiguousarray(plane == value).astype(np.uint8) * 255)
-        # A pixel counts that is covered at all: a finding of one voxel must not vanish.
-        inside = np.asarray(mask.resize(canvas.shape[:0:-1], Image.Resampling.BOX)) > 0
-        edge = outline(inside, max(canvas.shape) // SIDE_PX)
+        height, width = canvas.shape[1:]
+        edge = outline(covered(plane == value, (height, width)), max(canvas.shape) // SIDE_PX)
         canvas[:, edge] = np.array(colour_of(value), np.uint8)[:, None]
 
 
@@ -172,21 +153,3 @@ def _draw_points(
     for (first, second), value in zip(centres.tolist(), points[:, 2].tolist(), strict=True):
         dot = canvas[:, max(first - DOT_PX, 0) : first + DOT_PX, max(second - DOT_PX, 0) : second + DOT_PX]
         dot[:] = np.array(colour_of(value), np.uint8)[:, None, None]
-
-
-def _facing(canvas: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """(3, first, second) of growing RAS axes to (height, width, 3) with the letters of PLANES.
-
-    All three planes run against both of their axes: to the right of the picture is left or posterior, down is
-    posterior or inferior.
-    """
-    return np.ascontiguousarray(canvas[:, ::-1, ::-1].transpose(2, 1, 0))
-
-
-def _png(pixels: npt.NDArray[np.uint8]) -> bytes:
-    picture = Image.fromarray(pixels)
-    if all(np.array_equal(pixels[..., 0], pixels[..., other]) for other in (1, 2)):
-        picture = picture.convert("L")
-    stream = io.BytesIO()
-    picture.save(stream, format="PNG")
-    return stream.getvalue()

@@ -4,9 +4,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-import numpy as np
 import numpy.typing as npt
 
 from client.data import formats
@@ -23,9 +22,9 @@ OTHER_SIGNS = re.compile(r"[^a-z0-9_-]+")
 
 @dataclass(frozen=True, eq=False)
 class Image:
-    """The channels of one case, in the study's order: each (X, Y, Z) float32, all on the grid of `affine`."""
+    """The channels of one case, in the study's order: each (X, Y, Z) as `Volume`, on the grid of `affine`."""
 
-    channels: tuple[npt.NDArray[np.float32], ...]
+    channels: tuple[npt.NDArray[Any], ...]
     affine: Affine
 
     @property
@@ -68,11 +67,11 @@ def read_channels(item: Listed, task: Task, limits: Limits = DEFAULT) -> Image:
     """
     files = chosen_files(item, task)
     if len(set(files.values())) == 1:
-        volume = formats.read(next(iter(files.values())), limits)
+        volume = formats.read_narrow(next(iter(files.values())), limits)
         parts = _parts(volume, item, task)
         affine = volume.affine
     else:
-        volumes = {name: formats.read(path, limits) for name, path in files.items()}
+        volumes = {name: formats.read_narrow(path, limits) for name, path in files.items()}
         first = next(iter(volumes.values()))
         for name, volume in volumes.items():
             if volume.array.ndim != 3:
@@ -88,7 +87,7 @@ def read_channels(item: Listed, task: Task, limits: Limits = DEFAULT) -> Image:
     return Image(parts, affine)
 
 
-def _parts(volume: Volume, item: Listed, task: Task) -> tuple[npt.NDArray[np.float32], ...]:
+def _parts(volume: Volume, item: Listed, task: Task) -> tuple[npt.NDArray[Any], ...]:
     """Choose among the components of a case's only file."""
     name = next(iter(item.images))
     components = (volume.array,) if volume.array.ndim == 3 else tuple(volume.array)

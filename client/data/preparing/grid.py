@@ -3,27 +3,27 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import repeat
-from typing import TypeVar
+from typing import Any
 
 import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 
 from client.data.limits import MAX_VOXELS
-from client.data.volumes import Affine, orientation
+from client.data.preparing.memory import box_above, parts
+from client.data.volumes import Affine
 from shared.errors import CaseError
 
-Channel = npt.NDArray[np.float32]
+Channel = npt.NDArray[Any]
 Label = npt.NDArray[np.uint8]
-Voxel = TypeVar("Voxel", bound=np.generic)
-Write = Callable[[Channel, Channel], object]
+Write = Callable[[Channel, npt.NDArray[np.float32]], object]
 """Write a channel onto another array of its shape, in some way."""
 OFF_CENTRE = 1e-9  # voxels: below it, two ways of computing a tie give one result
 
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """Channels (X, Y, Z) float32, label (X, Y, Z) uint8 or None, affine (4, 4) from index to RAS+ mm."""
+    """Channels (X, Y, Z) as in `Volume`, label (X, Y, Z) uint8 or None, affine (4, 4) to RAS+ mm."""
 
     channels: tuple[Channel, ...]
     label: Label | None
@@ -35,9 +35,8 @@ class Grid:
         x, y, z = self.channels[0].shape
         return x, y, z
 
-    def to_ras(self) -> "Grid":
-        """Flip and swap axes so that indices grow towards right, anterior and superior; nothing is copied."""
-        turn = orientation(self.affine)
+    def turned(self, turn: npt.NDArray[np.float64]) -> "Grid":
+        """Flip and swap axes by what `volumes.orientation` says, so that they are RAS; nothing is copied."""
         return Grid(
             tuple(nib.orientations.apply_orientation(channel, turn) for channel in self.channels),
             None if self.label is None else nib.orientations.apply_orientation(self.label, turn),
@@ -57,14 +56,17 @@ class Grid:
         if np.prod(shape, dtype=float) > MAX_VOXELS:
             raise CaseError("too_large", f"resampled to {list(shape)} voxels, more than {MAX_VOXELS} in all.")
         start = (np.array(self.shape) - 1) / 2 - step * (np.array(shape) - 1) / 2
-        axes = [axis for axis in np.argsort(-step) if (start[axis], step[axis]) != (0, 1)]  # most saved first
+        axes = [axis for axis in range(3) if (start[axis], step[axis]) != (0, 1)]
+        axes.sort(key=lambda axis: (-step[axis], -axis))  # most saved first; files mostly have z slowest
+        positions = [
+            np.clip(first + one * np.arange(count), 0, last - 1)
+            for first, one, count, last in zip(start, step, shape, self.shape, strict=True)
+        ]
         channels, label = self.channels, self.label
         for axis in axes:
-            last = self.shape[axis] - 1
-            positions = np.clip(start[axis] + step[axis] * np.arange(shape[axis]), 0, last)
-            channels = tuple(_between(channel, axis, positions) for channel in channels)
-            if label is not None:
-                (label,) = _taken(label, axis, np.floor(positions + 0.5 + OFF_CENTRE).astype(np.intp))
+            channels = tuple(_between(channel, axis, positions[axis]) for channel in channels)
+        if label is not None:
+            label = _nearest(label, positions)
         move = np.diag([*step, 1.0])
         move[:3, 3] = start
         return Grid(channels, label, self.affine @ move)
@@ -121,7 +123,9 @@ class Grid:
         label = None
         if self.label is not None:
             label = np.zeros(channels.shape[1:], np.uint8)
-            label[within] = self.label[inside]
+            part = self.label[inside]
+            marked = box_above(part, 0)
+            label[within][marked] = part[marked]
         move = np.eye(4)
         move[:3, 3] = start
         return channels, Grid(tuple(channels), label, self.affine @ move)
@@ -138,7 +142,8 @@ class Grid:
         """Count the voxels of each class, (classes,); zero without a label."""
         if self.label is None:
             return np.zeros(classes, np.int64)
-        return np.array([np.count_nonzero(self.label == index) for index in range(1, classes + 1)], np.int64)
+        marked = self.label[box_above(self.label, 0)]
+        return np.array([np.count_nonzero(marked == index) for index in range(1, classes + 1)], np.int64)
 
 
 def _box(first: npt.NDArray[np.int64], end: npt.NDArray[np.int64]) -> tuple[slice, ...]:
@@ -150,22 +155,32 @@ def _copied(channel: Channel, onto: Channel) -> object:
     return onto
 
 
-def _between(channel: Channel, axis: int, positions: npt.NDArray[np.float64]) -> Channel:
-    """Interpolate linearly along one axis, at positions within it."""
+def _between(channel: Channel, axis: int, positions: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+    """Interpolate linearly along one axis, at positions within it; the result is C-contiguous."""
     low = np.minimum(positions.astype(np.intp), max(channel.shape[axis] - 2, 0))
-    weight = (positions - low).astype(np.float32).reshape([-1 if a == axis else 1 for a in range(3)])
-    below, result = _taken(channel, axis, low, np.minimum(low + 1, channel.shape[axis] - 1))
-    result -= below
-    result *= weight
-    result += below
+    high = np.minimum(low + 1, channel.shape[axis] - 1)
+    weight = (positions - low).astype(np.float32)[:, None]
+    result = np.empty([*channel.shape[:axis], len(positions), *channel.shape[axis + 1 :]], np.float32)
+    across = max({0, 1, 2} - {axis}, key=lambda other: abs(channel.strides[other]))  # the slowest
+    order = (across, axis, 3 - across - axis)
+    for part, onto in parts(0, channel.transpose(order), result.transpose(order)):
+        planes = np.array(part, np.float32, order="C")
+        below, values = planes.take(low, 1), planes.take(high, 1)
+        values -= below
+        values *= weight
+        values += below
+        onto[...] = values
     return result
 
 
-def _taken(
-    array: npt.NDArray[Voxel], axis: int, *indices: npt.NDArray[np.intp]
-) -> tuple[npt.NDArray[Voxel], ...]:
-    """Take along one axis, for each of `indices`; in the array's own order in memory, where that is quick."""
-    if abs(array.strides[0]) < abs(array.strides[2]):
-        return tuple(part.T for part in _taken(array.T, 2 - axis, *indices))
-    whole = np.ascontiguousarray(array)
-    return tuple(whole.take(index, axis) for index in indices)
+def _nearest(label: Label, positions: Sequence[npt.NDArray[np.float64]]) -> Label:
+    """Take the voxel nearest to each position, given along each axis in ascending order."""
+    nearest = [np.floor(along + 0.5 + OFF_CENTRE).astype(np.intp) for along in positions]
+    marked = box_above(label, 0)
+    inside = [
+        slice(*np.searchsorted(along, (part.start, part.stop)))
+        for along, part in zip(nearest, marked, strict=True)
+    ]
+    result = np.zeros([len(along) for along in nearest], np.uint8)
+    result[*inside] = label[np.ix_(*(along[part] for along, part in zip(nearest, inside, strict=True)))]
+    return result

@@ -15,7 +15,7 @@ from client.data.preparing.grid import Channel, Grid, Label
 from client.data.preparing.intensity import Scaling, scaling
 from client.data.preparing.points import painted
 from client.data.preparing.reading import Scan
-from client.data.volumes import Affine, spacing_mm
+from client.data.volumes import Affine, orientation, spacing_mm
 from shared.study import Model, Preprocessing, Task
 
 SPACING_TOLERANCE_MM = 1e-3
@@ -55,8 +55,9 @@ def preprocess(scan: Scan, preprocessing: Preprocessing, task: Task, model: Mode
     """
     classes = len(task.classes)
     steps = list(scan.steps)
-    grid = Grid(scan.channels, scan.label, scan.affine).to_ras()
-    steps.append({"what": "orientation", "from": "".join(nib.aff2axcodes(scan.affine)), "to": "RAS"})
+    turn = orientation(scan.affine)
+    grid = Grid(scan.channels, scan.label, scan.affine).turned(turn)
+    steps.append({"what": "orientation", "from": "".join(nib.orientations.ornt2axcodes(turn)), "to": "RAS"})
     grid = _respaced(grid, preprocessing.spacing_mm, steps)
     found = [
         scaling(channel, preprocessing.intensity, name=name)
@@ -64,13 +65,13 @@ def preprocess(scan: Scan, preprocessing: Preprocessing, task: Task, model: Mode
     ]
     figures = [{"channel": name, **one.found} for name, one in zip(task.channels, found, strict=True)]
     steps.append({"what": "intensity", "kind": preprocessing.intensity.kind, "channels": figures})
-    reference = grid.count(classes)
+    reference = kept = grid.count(classes)
     if preprocessing.crop_foreground:
         first, last = _bounds(grid.channels, found)
         shape = last - first + 1
         _note_placing("crop", grid, first, shape, steps)
         grid = grid.cut(first, shape)
-    kept = grid.count(classes)
+        kept = grid.count(classes)
     cut_off = (reference - kept).astype(np.float64)
     before, normalise = grid.shape[2], [one.apply for one in found]
     if preprocessing.slices is not None and before != preprocessing.slices:

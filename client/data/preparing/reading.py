@@ -23,14 +23,14 @@ FITTING: dict[str, tuple[LabelKind, ...]] = {"label": ("volume", "window"), "poi
 
 @dataclass(frozen=True, eq=False)
 class Scan:
-    """Channels (X, Y, Z) float32 and what is known about their voxels, on the grid of `affine` (4, 4).
+    """Channels (X, Y, Z) as in `Volume` and what is known about their voxels, on the grid of `affine` (4, 4).
 
     `label` is (X, Y, Z) uint8 class indices; `points` (points, 4) int64 stands in its place where only points
     are labelled. Both are None where nothing is known. `source_shape` and `source_affine` are those of the
     files, from which a labelled window may be cut; `steps` says so.
     """
 
-    channels: tuple[npt.NDArray[np.float32], ...]
+    channels: tuple[npt.NDArray[Any], ...]
     affine: Affine
     label: npt.NDArray[np.uint8] | None
     points: npt.NDArray[np.int64] | None
@@ -87,9 +87,13 @@ def read_case(item: Listed, task: Task, limits: Limits = DEFAULT) -> Scan:
     return _window(image, label, volume.array, item)
 
 
-def _window(
-    image: Image, label: npt.NDArray[np.uint8], stored: npt.NDArray[np.float32], item: Listed
-) -> Scan:
+def read_unlabelled(item: Listed, task: Task, limits: Limits = DEFAULT) -> Scan:
+    """Read and check a case's channels alone, whatever label lies beside them; raises as `read_channels`."""
+    image = read_channels(item, task, limits)
+    return Scan(image.channels, image.affine, None, None, image.shape, image.affine)
+
+
+def _window(image: Image, label: npt.NDArray[np.uint8], stored: npt.NDArray[Any], item: Listed) -> Scan:
     """Cut image and label to the box around what is labelled: nobody has judged the voxels outside it."""
     marked = np.nonzero(stored)
     if not marked[0].size:

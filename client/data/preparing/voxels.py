@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from client.data.preparing.memory import as_stored, box_above, parts
+
 MOST_LEVELS = 2**16
-Channel = npt.NDArray[np.float32]
 
 
 class Voxels(Protocol):
@@ -31,21 +32,25 @@ class Voxels(Protocol):
         """Lowest and highest."""
 
 
-def voxels_of(channel: Channel) -> Voxels:
+def voxels_of(channel: npt.NDArray[Any]) -> Voxels:
     """Take all intensities of an image (X, Y, Z) without NaN: counted if they are whole numbers."""
     low, high = float(channel.min()), float(channel.max())
+    stored = as_stored(channel)
+    body = stored[box_above(stored, stored.min())]
+    air = channel.size - body.size
     if high - low < min(MOST_LEVELS, channel.size // 4) and abs(low) < 2**24:
         counts = np.zeros(int(high - low) + 1, np.int64)
-        for plane in _as_stored(channel):
-            whole = plane.astype(np.int64)
-            if not (whole == plane).all():
+        counts[0] = air
+        for (part,) in parts(0, body):
+            whole = part.astype(np.int64, order="C")
+            if channel.dtype.kind == "f" and not (whole == part).all():
                 break
             whole -= int(low)
-            counts += np.bincount(whole.ravel(order="K"), minlength=len(counts))
+            counts += np.bincount(whole.reshape(-1), minlength=len(counts))
         else:
             found = np.flatnonzero(counts)
             return Counted(np.asarray(found + low, np.float64), counts[found])
-    return Listed(_as_stored(channel).ravel(order="K"))
+    return Listed(body.astype(np.float32, copy=False).ravel(), air, low)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,32 +89,48 @@ class Counted:
 
 @dataclass(frozen=True, eq=False)
 class Listed:
-    """One value a voxel, (n,) float32, in any order."""
+    """One value a voxel, (n,) float32, in any order, and `air` further voxels of the `lowest` value."""
 
     values: npt.NDArray[np.float32]
+    air: int = 0
+    lowest: float = 0.0
 
     @property
     def count(self) -> int:
         """Number of voxels."""
-        return self.values.size
+        return self.values.size + self.air
 
     def percentiles(self, *percents: float) -> tuple[float, ...]:
         """See `Voxels`."""
-        needed = {rank for percent in percents for rank in _ranks(percent, self.count)[:2]}
-        ranked = np.partition(self.values, sorted(needed))  # several times sooner than sorting
-        return _between_ranks(lambda rank: float(ranked[rank]), self.count, percents)
+        ranks = {rank - self.air for percent in percents for rank in _ranks(percent, self.count)[:2]}
+        ranked = self.values
+        if needed := sorted(rank for rank in ranks if rank >= 0):
+            ranked = np.partition(ranked, needed)  # several times sooner than sorting
+        return _between_ranks(
+            lambda rank: self.lowest if rank < self.air else float(ranked[rank - self.air]),
+            self.count,
+            percents,
+        )
 
     def above(self, bound: float) -> "Listed":
         """See `Voxels`."""
-        return Listed(self.values[self.values > np.float32(bound)])
+        air = self.air if self.lowest > np.float32(bound) else 0
+        return Listed(self.values[self.values > np.float32(bound)], air, self.lowest)
 
     def mean_and_std(self) -> tuple[float, float]:
         """See `Voxels`."""
-        return float(self.values.mean(dtype=np.float64)), float(self.values.std(dtype=np.float64))
+        mean = (self.values.sum(dtype=np.float64) + self.air * self.lowest) / self.count
+        apart = self.values - mean  # in float64
+        apart *= apart
+        std = np.sqrt((apart.sum() + self.air * (self.lowest - mean) ** 2) / self.count)
+        return float(mean), float(std)
 
     def range(self) -> tuple[float, float]:
         """See `Voxels`."""
-        return float(self.values.min()), float(self.values.max())
+        values = [self.lowest] if self.air else []
+        if self.values.size:
+            values += [float(self.values.min()), float(self.values.max())]
+        return min(values), max(values)
 
 
 def _ranks(percent: float, count: int) -> tuple[int, int, float]:
@@ -124,8 +145,3 @@ def _between_ranks(
 ) -> tuple[float, ...]:
     around = [_ranks(percent, count) for percent in percents]
     return tuple(ranked(low) + (ranked(high) - ranked(low)) * share for low, high, share in around)
-
-
-def _as_stored(channel: Channel) -> Channel:
-    """Turn an array so that its first axis is the slowest in memory: places do not matter here."""
-    return channel.T if abs(channel.strides[0]) < abs(channel.strides[-1]) else channel

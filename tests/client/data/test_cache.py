@@ -87,7 +87,7 @@ def test_a_second_prepare_reads_no_scan_again(scans: Path, monkeypatch: pytest.M
     data = prepared(scans)
     before = {path.name: path.stat().st_mtime_ns for path in data.folder.glob("*.npy")}
     assert len(before) == 8
-    monkeypatch.setattr(formats, "read", None)
+    monkeypatch.setattr(formats, "read_narrow", None)
     assert prepared(scans) == data
     assert {path.name: path.stat().st_mtime_ns for path in data.folder.glob("*.npy")} == before
 
@@ -197,6 +197,23 @@ def test_patients_keep_together_and_bring_history_and_outcome(scans: Path) -> No
     assert [case.outcome for case in data.cases] == [1, 0, None, None]
     assert sum(data.patients(name) for name in ("train", "validation", "test")) == 3
     assert load(data.folder, chosen) == data
+
+
+def test_another_history_asked_for_is_another_index(scans: Path) -> None:
+    table = scans.parent / "patients.csv"
+    table.write_text("case,sex\ncase-0,F\ncase-1,M\n")
+    urgent = {"volume": {"above_ml": 1.0}}
+    plain = study(priority={**URGENT, "urgent": urgent})
+    asking = study(
+        priority={"terms": [{"feature": "sex", "level": "F"}, {"feature": "smoker"}], "urgent": urgent}
+    )
+    prepared(scans, plain, patients_csv=table)
+    with pytest.raises(DataError, match="Prepare"):
+        load(scans.parent / "cache", asking)
+    data = prepared(scans, asking, patients_csv=table)
+    assert [case.history.get("sex=F") for case in data.cases] == [1.0, 0.0, None, None]
+    assert data.history_lacking == {"smoker": "no such column"}
+    assert load(data.folder, asking) == data
 
 
 @pytest.mark.parametrize(

@@ -43,3 +43,20 @@ def test_fractions_of_zero_leave_everybody_to_training() -> None:
 def test_the_split_of_a_name_is_the_same_for_ever() -> None:
     names = ["hippocampus_001", "hippocampus_003", "a", "b"]
     assert [split_of(name, Evaluation()) for name in names] == ["validation", "train", "train", "test"]
+
+
+@settings(deadline=None)
+@given(st.text(max_size=8), st.integers(2, 12))
+def test_turned_once_around_everybody_is_tested_once(patient: str, turns: int) -> None:
+    found = [
+        split_of(patient, Evaluation(test_fraction=1 / turns, validation_fraction=0.2, turn=k / turns))
+        for k in range(turns)
+    ]
+    assert found.count("test") == 1
+
+
+def test_a_turn_keeps_the_fractions() -> None:
+    evaluation = Evaluation(test_fraction=0.2, validation_fraction=0.3, turn=0.6)
+    counts = Counter(split_of(f"patient-{number}", evaluation) for number in range(4000))
+    assert abs(counts["test"] - 800) < 100
+    assert abs(counts["validation"] - 1200) < 120

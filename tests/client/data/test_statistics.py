@@ -129,7 +129,7 @@ def test_a_second_request_reads_no_scan(
     def read(*_: Any) -> Any:
         raise AssertionError("a scan was read again")
 
-    monkeypatch.setattr(formats, "read", read)
+    monkeypatch.setattr(formats, "read_narrow", read)
     second = describe(folder, layout=None, data=data, task=STUDY.task)
     assert all((first.sums[name] == second.sums[name]).all() for name in first.sums.values)
     (tmp_path / "work" / f"{data.split('train')[0].key}.statistics.json").write_text('{"format": "other"}')

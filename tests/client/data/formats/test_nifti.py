@@ -48,6 +48,21 @@ def test_reads_what_nibabel_reads(tmp_path: Path, dtype: Any, name: str) -> None
     np.testing.assert_array_equal(volume.affine, oracle.affine)
 
 
+@pytest.mark.parametrize("stored", ["u1", "i1", "<i2", ">i2", "<u2", ">u2", "<i4", "<f4"])
+def test_what_is_read_narrow_is_the_same_in_less_memory(tmp_path: Path, stored: str) -> None:
+    image = np.random.default_rng(0).integers(0, 100, (4, 5, 6)).astype(stored)
+    path = tmp_path / "x.nii.gz"
+    nib.save(nib.Nifti1Image(image, affine_of(1, 1, 1)), path)
+    narrow, single = formats.read_narrow(path).array, formats.read(path).array
+    assert single.dtype == np.float32
+    assert narrow.dtype == (image.dtype.newbyteorder("=") if image.itemsize <= 2 else np.float32)
+    np.testing.assert_array_equal(narrow, single)
+    with_slope = nib.load(path)
+    with_slope.header.set_slope_inter(2, 1)
+    nib.save(with_slope, tmp_path / "scaled.nii.gz")
+    assert formats.read_narrow(tmp_path / "scaled.nii.gz").array.dtype == np.float32
+
+
 def test_scaling_nifti_2_and_big_endian_are_read_as_nibabel_reads_them(tmp_path: Path) -> None:
     image = picture(1)[0]
     scaled = nib.Nifti1Image(image, affine_of(1, 1, 1), dtype=np.int16)  # nibabel chooses a slope

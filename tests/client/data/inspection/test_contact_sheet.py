@@ -7,10 +7,10 @@ import pytest
 from PIL import Image
 
 from client.data import formats
-from client.data.inspection import contact_sheet
 from client.data.inspection.contact_sheet import LONE_SIDE_PX, SIDE_PX, Marks, colour_of, pictures_of
 from client.data.inspection.facts import Picture
 from client.data.volumes import Affine, Volume
+from client.drawing import COLOURS
 from tests.client.data.formats.samples import oblique
 from tests.client.data.scans import affine_of, write_scan
 
@@ -139,4 +139,4 @@ def test_an_oblique_scan_is_drawn_along_its_own_axes(tmp_path: Path) -> None:
 
 
 def test_colours_take_turns_for_ever() -> None:
-    assert all(colour_of(value) in contact_sheet.COLOURS for value in (0, 1, 6, 7, 255, 65536))
+    assert all(colour_of(value) in COLOURS for value in (0, 1, 6, 7, 255, 65536))

@@ -90,3 +90,24 @@ def test_each_channel_is_padded_with_its_own_air() -> None:
     assert done.label is not None
     assert not done.label[:2].any()
     np.testing.assert_array_equal(done.affine[:3, 3], grid.affine[:3, 3] - [2, 0, 0])
+
+
+def test_small_integers_and_the_order_in_memory_change_nothing() -> None:
+    rng = np.random.default_rng(3)
+    label = rng.integers(0, 4, (9, 10, 11)).astype(np.uint8) * (rng.random((9, 10, 11)) < 0.02)
+    channel = rng.integers(0, 60000, (9, 10, 11)).astype(np.uint16)
+    grid = Grid((channel.astype(np.float32),), label.astype(np.uint8), affine_of(1, 1, 2))
+    turned = Grid((np.asfortranarray(channel),), np.asfortranarray(grid.label), grid.affine)
+    assert (
+        grid.count(3).tolist() == turned.count(3).tolist() == [(label == index).sum() for index in (1, 2, 3)]
+    )
+    start, shape = np.array([-2, 0, 3]), np.array([9, 9, 14])
+    for first, second in (
+        (grid.resampled((6, 7, 8), np.full(3, 1.5)), turned.resampled((6, 7, 8), np.full(3, 1.5))),
+        (grid.placed(start, shape), turned.placed(start, shape)),
+    ):
+        np.testing.assert_array_equal(first.channels[0], second.channels[0])
+        assert first.label is not None
+        assert second.label is not None
+        np.testing.assert_array_equal(first.label, second.label)
+        assert second.channels[0].dtype == np.float32

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -11,6 +13,7 @@ from shared.errors import CaseError
 from shared.study import Intensity
 
 ROBUST = Intensity(kind="robust_zscore")
+CT = Intensity(kind="ct_window", low_hu=-100, high_hu=300)
 SHAPES = st.tuples(*[st.integers(1, 6)] * 3)
 WHOLE = arrays(np.float32, SHAPES, elements=st.integers(-40, 40).map(float))
 ANY = arrays(np.float32, SHAPES, elements=st.floats(-1e4, 1e4, width=32))
@@ -23,7 +26,10 @@ def test_figures_are_of_all_voxels_exactly(
 ) -> None:
     wide = image.astype(np.float64)
     values, counts = np.unique(image, return_counts=True)
-    for voxels in (voxels_of(image), Counted(values.astype(np.float64), counts), Listed(image.ravel())):
+    low = float(image.min())
+    body = image[image > low]
+    listed = Listed(image.ravel()), Listed(body, image.size - body.size, low)
+    for voxels in (voxels_of(image), Counted(values.astype(np.float64), counts), *listed):
         assert voxels.count == image.size
         assert voxels.range() == (wide.min(), wide.max())
         expected = np.percentile(wide, [percent, 50])
@@ -75,3 +81,26 @@ def test_without_spread_the_standard_deviation_stands_in_and_equal_values_are_re
         with pytest.raises(CaseError, match="t1: 800 voxels") as caught:
             scaling(image, intensity, name="t1")
         assert caught.value.reason == "empty_image"
+
+
+@pytest.mark.parametrize("intensity", [Intensity(), ROBUST, CT])
+@pytest.mark.parametrize("kind", [np.uint8, np.int16, np.uint16, np.float32])
+def test_integers_and_every_order_in_memory_become_the_very_same(intensity: Intensity, kind: type) -> None:
+    rng = np.random.default_rng(2)
+    image: npt.NDArray[Any] = np.zeros((70, 60, 40), kind)  # more than one part, in air of one value
+    image[5:60, 3:50, 9:30] = rng.integers(1, 250, (55, 47, 21))
+    single = image.astype(np.float32)
+    one = scaling(single, intensity, name="t1")
+    if intensity.kind == "ct_window":
+        expected = np.clip((single - np.float32(-100)) / np.float32(400), 0, 1)
+    else:
+        expected = np.clip((single.astype(np.float64) - one.shift) / one.divisor, -5, 5).astype(np.float32)
+    for turned in (image, np.asfortranarray(image), np.asfortranarray(image[::-1, :, ::-1])[::-1, :, ::-1]):
+        found = scaling(turned, intensity, name="t1")
+        assert found == one
+        np.testing.assert_array_equal(found.apply(turned), expected)
+        onto = np.full((72, 60, 40), 7, np.float32)
+        found.apply(turned, onto[1:-1])
+        np.testing.assert_array_equal(onto[1:-1], expected)
+        assert (onto[[0, -1]] == 7).all()
+        np.testing.assert_array_equal(foreground(turned), foreground(single))
