@@ -78,6 +78,36 @@ def finish_reliability(sums: Sums) -> dict[str, Any]:
     }
 
 
+def brier_decomposition(sums: Sums) -> dict[str, float] | None:
+    """Split the Brier score of `reliability_sums`; None without patients.
+
+    brier = reliability - resolution + uncertainty + within_bins, exactly. The first three are Murphy's
+    (J. Appl. Meteorol. 12:595-600, 1973), with each bin's mean probability: how far bins are from their
+    observed frequency (0 is ideal), how far frequencies of bins lie apart (more is better), and what the
+    frequency of urgent patients leaves no score a choice about. They add up alone only if all patients of
+    a bin have one probability; what they miss otherwise is `within_bins` (Stephenson, Coelho & Jolliffe,
+    Weather Forecast. 23:752-757, 2008), negative where the order within bins is informative.
+    """
+    counts = sums["patients"]
+    n = int(counts.sum())
+    if n == 0:
+        return None
+    share, some = counts / n, np.maximum(counts, 1)
+    predicted, observed = sums["probability_sum"] / some, sums["outcome_sum"] / some
+    prevalence = float(sums["outcome_sum"].sum()) / n
+    brier = float(sums["brier_sum"]) / n
+    reliability = float(share @ (predicted - observed) ** 2)
+    resolution = float(share @ (observed - prevalence) ** 2)
+    uncertainty = prevalence * (1 - prevalence)
+    return {
+        "brier": brier,
+        "reliability": reliability,
+        "resolution": resolution,
+        "uncertainty": uncertainty,
+        "within_bins": brier - (reliability - resolution + uncertainty),
+    }
+
+
 def binary(outcome: npt.NDArray[Any]) -> FloatArray:
     """Outcomes as float64; raises DataError unless each is 0 or 1."""
     y = np.asarray(outcome, dtype=np.float64)

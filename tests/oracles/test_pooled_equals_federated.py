@@ -11,16 +11,15 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
 from shared.calibration import (
-    Fit,
-    fit_newton,
     is_intercept,
     logistic_sums,
     with_site_intercept,
     with_site_names,
 )
 from shared.metrics import ScanResult, finish_segmentation, segmentation_sums
+from shared.newton import Fit, fit_newton
 from shared.points import Points
-from shared.reliability import finish_reliability, reliability_sums
+from shared.reliability import brier_decomposition, finish_reliability, reliability_sums
 from shared.sums import FloatArray, IntArray, Sums
 
 NAMES = ("intercept", "a", "b", "c")
@@ -116,6 +115,22 @@ def test_pooled_calibration_figures_are_those_of_a_loop_over_rows(seed: int, bin
     assert found["ece"] == pytest.approx(gaps, abs=1e-12)
     assert found["mce"] == pytest.approx(heaviest, abs=1e-12)
     assert found["brier"] == pytest.approx(brier_score_loss(y, p, pos_label=1), abs=1e-12)
+    split = brier_decomposition(
+        Sums.total(reliability_sums(p[site == s], y[site == s], bins=bins) for s in range(3))
+    )
+    assert split is not None
+    slow = [0.0, 0.0, 0.0]  # each row's bin: reliability, resolution, within (Stephenson et al. 2008, eq. 7)
+    for k in range(bins):
+        own = (k / bins <= p) & ((p < (k + 1) / bins) | (k == bins - 1))
+        if own.any():
+            a, b = p[own].mean(), y[own].mean()
+            slow[0] += own.sum() / 60 * (a - b) ** 2
+            slow[1] += own.sum() / 60 * (b - y.mean()) ** 2
+            slow[2] += np.sum((p[own] - a) ** 2 - 2 * (p[own] - a) * (y[own] - b)) / 60
+    assert [split[name] for name in ("reliability", "resolution", "within_bins")] == pytest.approx(
+        slow, abs=1e-12
+    )
+    assert split["uncertainty"] == pytest.approx(y.mean() * (1 - y.mean()), abs=1e-12)
     surprise = [-math.log(max(a if b else 1 - a, 1e-12)) for a, b in zip(p, y, strict=True)]
     assert found["log_loss"] == pytest.approx(math.fsum(surprise) / 60, abs=1e-12)
 

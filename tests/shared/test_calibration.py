@@ -6,8 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.calibration import (
-    Fit,
-    fit_newton,
     is_intercept,
     logistic_shapes,
     logistic_sums,
@@ -15,6 +13,7 @@ from shared.calibration import (
     with_site_names,
 )
 from shared.errors import DataError, FederationError
+from shared.newton import Fit, fit_newton
 from shared.reliability import finish_reliability, reliability_sums
 from shared.sums import FloatArray, IntArray, Sums
 
