@@ -26,8 +26,13 @@ VERSION, KIND, ARRAYS, ARRAYS_OF = "version", "kind", "arrays", "arrays_of"
 PART_BYTES = 4 * 2**20
 
 
-def parts_of(records: Sequence[Record]) -> dict[str, Part]:
-    """Write a message's records; arrays that two of them share are written once."""
+def parts_of(records: Sequence[Record], packed: dict[int, list[bytes]] | None = None) -> dict[str, Part]:
+    """Write a message's records; arrays that two of them share are written once.
+
+    `packed` keeps what was written, by the arrays' id, for other messages with the same arrays: while it is
+    used, these must be kept alive.
+    """
+    packed = {} if packed is None else packed
     parts: dict[str, Part] = {}
     written: dict[int, int] = {}
     for place, record in enumerate(records):
@@ -37,11 +42,16 @@ def parts_of(records: Sequence[Record]) -> dict[str, Part]:
             part[ARRAYS_OF] = written[id(record.arrays)]
             continue
         written[id(record.arrays)] = place
-        data = pack(record.arrays)
-        part[ARRAYS] = data[:PART_BYTES]
-        for number, start in enumerate(range(PART_BYTES, len(data), PART_BYTES), start=1):
-            parts[f"{place}.{number}"] = {ARRAYS: data[start : start + PART_BYTES]}
+        if id(record.arrays) not in packed:
+            packed[id(record.arrays)] = _pieces(pack(record.arrays))
+        part[ARRAYS], *rest = packed[id(record.arrays)]
+        for number, piece in enumerate(rest, start=1):
+            parts[f"{place}.{number}"] = {ARRAYS: piece}
     return parts
+
+
+def _pieces(data: bytes) -> list[bytes]:
+    return [data[start : start + PART_BYTES] for start in range(0, max(1, len(data)), PART_BYTES)]
 
 
 def count(parts: Mapping[str, object]) -> int:

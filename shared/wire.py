@@ -17,7 +17,7 @@ import numpy as np
 
 from shared.errors import WireError
 
-WIRE_VERSION = 4
+WIRE_VERSION = 5
 
 NO_ARRAYS = "none"
 Scalar = bool | int | float | str
@@ -47,14 +47,32 @@ RECORDS: Mapping[str, Spec] = {
         False,
     ),
     "newton": Spec(
-        "derivatives of the priority fit at these coefficients",
-        {"study_digest": str, "split": str, "site_index": int, "sites": int},
-        "coefficients (d,) float64",
+        "derivatives of the priority fits at these coefficients: fit j leaves out fold j, the last nobody",
+        {"study_digest": str, "split": str},
+        "coefficients (fits, d) float64",
+        False,
+    ),
+    "newton_map": Spec(
+        "derivatives of the fits of maps, on log-odds out of fold that went through `calibration`",
+        {"study_digest": str, "split": str, "calibration": str},
+        "scores (fits, d), coefficients (fits of maps, 4) float64",
+        False,
+    ),
+    "held_out": Spec(
+        "log loss of each of these maps, JSON by fold and kind, on the fold that they did not see",
+        {"study_digest": str, "split": str, "maps": str},
+        "scores (fits, d) float64",
+        False,
+    ),
+    "histograms": Spec(
+        "counts of log-odds out of fold that went through `calibration`, by outcome",
+        {"study_digest": str, "split": str, "calibration": str},
+        "scores (fits, d) float64",
         False,
     ),
     "reliability": Spec(
-        "bins of probability against outcome",
-        {"study_digest": str, "split": str, "calibrated": bool},
+        "bins of probability against outcome, of the network's own (calibrated false) or of the score's",
+        {"study_digest": str, "split": str, "calibrated": bool, "calibration": str},
         "coefficients (d,) float64",
         False,
     ),
@@ -72,7 +90,8 @@ RECORDS: Mapping[str, Spec] = {
     ),
     # site -> coordinator
     "enrolment": Spec(
-        "patients per split and skipped cases counted by reason; no case is named",
+        "patients per split, skipped cases counted by reason, how many history columns of the study the site "
+        "lacks; no case is named",
         {
             "site": str,
             "study_digest": str,
@@ -82,6 +101,7 @@ RECORDS: Mapping[str, Spec] = {
             "test": int,
             "skipped": str,
             "patient_unit": str,
+            "history_lacking": int,
         },
         NO_ARRAYS,
         True,
@@ -107,9 +127,21 @@ RECORDS: Mapping[str, Spec] = {
         True,
     ),
     "derivatives": Spec(
-        "summed gradient and Hessian of the priority fit",
-        {"site": str, "patients": int},
+        "summed gradient and Hessian of the priority fits or of their maps; how many patients are in a fold",
+        {"site": str, "patients": int, "judged": int},
         "shared.calibration.logistic_shapes",
+        True,
+    ),
+    "held_out_losses": Spec(
+        "log loss of each calibration map, summed over patients that it has not seen",
+        {"site": str, "patients": int},
+        "shared.choosing.held_out_shapes",
+        True,
+    ),
+    "score_histograms": Spec(
+        "how many urgent and how many other patients have log-odds in each bin; `patients` of the rarer sort",
+        {"site": str, "patients": int},
+        "shared.isotonic.count_shapes",
         True,
     ),
     "reliability_bins": Spec(

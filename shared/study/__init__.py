@@ -4,18 +4,29 @@ Lengths are millimetres, volumes millilitres, times seconds. Spatial triples are
 (right-left, posterior-anterior, inferior-superior), so the last axis counts axial slices.
 """
 
-from shared.study.fields import Fraction, Name, Positive, Size, Triple
+from shared.study.fields import Axis, Fraction, Name, Positive, Size, Triple
 from shared.study.judging import Evaluation
 from shared.study.learning import Model, Privacy, Strategy, Training
-from shared.study.priority import NETWORK_FEATURES, Priority, Term, Tiers, Urgent, VolumeBound
+from shared.study.priority import (
+    NETWORK_FEATURES,
+    MapKind,
+    Priority,
+    Sensitivity,
+    Term,
+    Tiers,
+    Urgent,
+    VolumeBound,
+)
 from shared.study.scans import Intensity, Preprocessing, Requirements, Task
 from shared.study.whole import Study
 
 __all__ = [
     "NETWORK_FEATURES",
+    "Axis",
     "Evaluation",
     "Fraction",
     "Intensity",
+    "MapKind",
     "Model",
     "Name",
     "Positive",
@@ -23,6 +34,7 @@ __all__ = [
     "Priority",
     "Privacy",
     "Requirements",
+    "Sensitivity",
     "Size",
     "Strategy",
     "Study",

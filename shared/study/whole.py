@@ -45,6 +45,17 @@ class Study(Config):
         return self
 
     @model_validator(mode="after")
+    def _read_more_than_once(self) -> Self:
+        if self.model.dimensions == 2 and "z" in self.evaluation.flips:
+            raise ValueError("evaluation.flips names z: a 2-D model reads each slice alone, so it is no flip")
+        terms = () if self.priority is None else self.priority.terms
+        if any(term.feature == "uncertainty" for term in terms) and not self.evaluation.flips:
+            raise ValueError(
+                "the term uncertainty needs evaluation.flips: the axes along which scans are mirrored"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _sizes_fit(self) -> Self:
         stride = self.model.stride
         sizes = [("training.window", self.training.window)]
