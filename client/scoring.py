@@ -1,4 +1,4 @@
-"""Every scan of a split through the network, once: results for evaluation, features for the priority."""
+"""Every scan of a split through the network: results for evaluation, features for the priority."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -8,19 +8,26 @@ import numpy as np
 from torch import nn
 
 from client.data.cache import CachedCase
-from client.findings import Findings, find, judge
-from client.inference import probabilities
+from client.findings import find, judge, spurious
+from client.result import Finding
+from client.uncertainty import doubted, read
 from shared.metrics import ScanResult, dice
-from shared.study import Study
+from shared.study import Axis, Study
 
 
 @dataclass(frozen=True)
 class Scored:
-    """One scan with what the network found in it and how that compares with the reference."""
+    """What the network found in one scan and how that compares with the reference, without any voxel.
+
+    `measured` are the network's features by name, and `findings` each finding; both are empty where they were
+    not asked for. `spurious` says of each finding whether it overlaps no reference, where that is known.
+    """
 
     case: CachedCase
-    findings: Findings
     result: ScanResult
+    measured: dict[str, float]
+    findings: tuple[Finding, ...]
+    spurious: tuple[bool, ...]
 
     @property
     def dice(self) -> tuple[float, ...]:
@@ -31,7 +38,7 @@ class Scored:
     @property
     def features(self) -> dict[str, float]:
         """History and network features, by name; what is missing is absent."""
-        return {**self.case.history, **self.findings.features}
+        return {**self.case.history, **self.measured}
 
 
 def score(
@@ -40,14 +47,35 @@ def score(
     study: Study,
     *,
     cache_folder: Path,
+    measured: bool = True,
+    flips: Sequence[Axis] = (),
+    others: Sequence[nn.Module] = (),
     progress: Callable[[int], None] | None = None,
 ) -> Iterator[Scored]:
-    """Score cases one by one; memory holds one scan at a time."""
+    """Score cases one by one; memory holds one scan at a time.
+
+    Without `measured` each finding goes unmeasured, as between rounds. `flips` and `others`, networks beside
+    `net`, make further readings of each scan; see uncertainty.py.
+    """
     for case in cases:
         image, label = case.image(cache_folder), np.asarray(case.label(cache_folder))
-        found = probabilities(net, image, study)
-        findings = find(found, study, spacing_mm=case.spacing_mm)
-        result = judge(findings, label, case.reference_voxels, study, probabilities=found)
-        yield Scored(case, findings, result)
+        readings = read([net, *others], image, study, flips=flips)
+        findings = find(
+            readings.probabilities,
+            study,
+            affine=case.affine,
+            source_shape=case.source_shape,
+            source_affine=case.source_affine,
+        )
+        findings = doubted(findings, readings)
+        result = judge(findings, label, case.reference_voxels, study, probabilities=readings.probabilities)
+        known = measured and result.reference_finding is not None
+        yield Scored(
+            case=case,
+            result=result,
+            measured=findings.features if measured else {},
+            findings=findings.findings if measured else (),
+            spurious=spurious(findings, label, study) if known else (),
+        )
         if progress is not None:
             progress(1)
