@@ -4,13 +4,13 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from scipy import ndimage
 
+from client.drawing import GREEN, ORANGE, outline
 from shared.files import write_atomically
 from shared.unlabelled import UNLABELLED
 
-REFERENCE = (0, 158, 115)  # Okabe-Ito green
-PREDICTION = (230, 159, 0)  # Okabe-Ito orange
+REFERENCE = GREEN
+PREDICTION = ORANGE
 SIDE_PX = 256
 
 
@@ -38,12 +38,6 @@ def write_overlay(path: Path, picture: Image.Image) -> None:
     """Write a PNG without metadata."""
     with write_atomically(path) as temporary:
         picture.save(temporary, format="PNG")
-
-
-def outline(mask: np.ndarray, width_px: int) -> np.ndarray:
-    """Return the pixels of a 2-D mask within `width_px` of its edge, so that what is inside shows through."""
-    edge: np.ndarray = mask & ~ndimage.binary_erosion(mask, iterations=width_px)
-    return edge
 
 
 def _outlines(classes: np.ndarray, factor: int) -> np.ndarray:

@@ -3,8 +3,12 @@
 It names the case as the hospital does and therefore stays at the hospital. Lengths are millimetres, volumes
 millilitres; positions are in the scanner's RAS coordinates (right, anterior, superior are positive).
 Slices count from 0 along the axis of the scan's own files that runs closest to head and foot.
+
+Keys may be added between versions; the meaning of a key never changes. The generated schema is kept beside
+this file (`result.schema.json`), so that a change of it is seen in review.
 """
 
+import json
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -17,6 +21,7 @@ from shared.files import write_atomically
 from shared.priority import Tier
 from shared.study import Fraction
 
+SCHEMA_FILE = Path(__file__).with_name("result.schema.json")
 NOTICE = "Research use, not a medical device."
 
 NotNegative = Annotated[float, Field(ge=0)]
@@ -120,3 +125,7 @@ def json_schema() -> dict[str, Any]:
     """Return the JSON schema of a result as it is written."""
     schema = Result.model_json_schema(mode="serialization", by_alias=True)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+if __name__ == "__main__":
+    SCHEMA_FILE.write_text(json.dumps(json_schema(), indent=1) + "\n", encoding="utf-8")
