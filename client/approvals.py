@@ -5,7 +5,6 @@ every word of a study, so a study that changes must be approved again. `work/pen
 each study that was refused for want of an approval, and when the coordinator first asked.
 """
 
-import getpass
 import json
 import os
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 import yaml
 
 from client.audit import Audit
+from client.person import person
 from shared.config import read_yaml
 from shared.errors import ConfigError, PolicyError
 from shared.files import write_atomically
@@ -92,7 +92,7 @@ class Approvals:
 
     def approve(self, study: Study) -> None:
         """Allow a study; the audit line comes first, so that no approval can count without one."""
-        self._audit.append("approved", study=study.digest(), name=study.name, by=_person())
+        self._audit.append("approved", study=study.digest(), name=study.name, by=person())
         self._decide(study.digest(), study.name, approved=True)
         self._file(study.digest()).unlink(missing_ok=True)
 
@@ -104,7 +104,7 @@ class Approvals:
         self._decide(
             digest, decision.name, approved=False
         )  # takes effect even if the audit cannot be written
-        self._audit.append("withdrawn", study=digest, name=decision.name, by=_person())
+        self._audit.append("withdrawn", study=digest, name=decision.name, by=person())
 
     def ask(self, study: Study) -> None:
         """Keep a study for a person to decide on; the time of the first request stays."""
@@ -148,7 +148,7 @@ class Approvals:
         return found[0]
 
     def _decide(self, digest: str, name: str, *, approved: bool) -> None:
-        decision = Decision(digest, name, approved, _person(), _now())
+        decision = Decision(digest, name, approved, person(), _now())
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         handle = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
         with os.fdopen(handle, "r+b") as file:
@@ -164,10 +164,3 @@ class Approvals:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _person() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # a container may run under a number that has no name
-        return f"user {os.getuid()}"

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from client.data.limits import Limits
 from client.policy import Policy
+from client.worklist_settings import WorklistSettings
 from shared.config import Config
 from shared.study import Name
 
@@ -30,6 +31,7 @@ class Site(Config):
         default=0.5, description="seconds between two requests to the coordinator for work"
     )
     seismometer: bool = Field(default=True, description="write a seismometer report after each run")
+    worklist: WorklistSettings = WorklistSettings()
     policy: Policy = Policy()
 
     @classmethod

@@ -64,6 +64,26 @@ poll_s: 0.5
 # Write a seismometer report after each run. It is patient data and stays in `work`.
 seismometer: true
 
+# The order in which scans are read; see `wardround site worklist`.
+worklist:
+  # Where it is kept: an SQLAlchemy URL such as postgresql+psycopg://user:password@host/database, for several
+  # machines. null: the SQLite file worklist.db in `work`.
+  database: null
+
+  # Hours in a tier after which a scan is read as the next tier above. null: never.
+  longest_wait_h:
+    # Then it is read as urgent.
+    routine: 72.0
+
+    # Then it is read as asap.
+    urgent: 24.0
+
+    # Then it is read as stat, where the longest wait comes first.
+    asap: 4.0
+
+  # Who reads at this machine, where a command gives no --reader. null: the name of the account.
+  reader: null
+
 # What may happen here and what may leave, whatever a study asks for. The policy wins over the study.
 policy:
   # Which studies this site takes part in. ask: each one, word for word, must first be allowed with
@@ -75,10 +95,12 @@ policy:
 
   # Kinds of record that may leave. Without `update` the site takes no part in training; without
   # `segmentation` it is not judged; without `derivatives` and `reliability_bins` it is left out of the
-  # calibration. `failure` (a code and a count) always may. `statistics` is not in the list: add it to let a
-  # coordinator sum histograms of intensities, sizes and findings over the training patients, by which a
-  # study is set up without anybody seeing a scan.
-  release: [enrolment, update, segmentation, derivatives, reliability_bins, finished, failure]
+  # calibration, without `held_out_losses` of choosing one; without `score_histograms` it takes the lowest
+  # bounds that any site has. `failure` (a code and a count) always may. `statistics` is not in the list: add
+  # it to let a coordinator sum histograms of intensities, sizes and findings over the training patients, by
+  # which a study is set up without anybody seeing a scan.
+  release: [enrolment, update, segmentation, derivatives, held_out_losses, score_histograms,
+            reliability_bins, finished, failure]
 
   # What may be spent of the patients' privacy. null: no bound.
   budget:

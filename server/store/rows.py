@@ -1,32 +1,12 @@
-"""The tables, and how times and Flower's numbers are kept in them."""
+"""The tables, and how Flower's numbers are kept in them."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 
-from sqlalchemy import BigInteger, DateTime, Dialect
+from sqlalchemy import BigInteger, Column, Dialect, Integer, Table
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
-
-def utc_now() -> datetime:
-    """Return the time."""
-    return datetime.now(UTC)
-
-
-class UtcTime(TypeDecorator[datetime]):
-    """A time that is aware of UTC, also in SQLite, which has no time zones."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """Refuse a time without a zone; store the others in UTC."""
-        if value is not None and value.tzinfo is None:
-            raise ValueError(f"{value} has no time zone; expected one in UTC")
-        return value and value.astimezone(UTC)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """Give the zone back."""
-        return value and (value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC))
+from shared.database import UtcTime
 
 
 class Unsigned(TypeDecorator[int]):
@@ -50,11 +30,10 @@ class Base(DeclarativeBase):
     type_annotation_map = {datetime: UtcTime}  # noqa: RUF012 - as SQLAlchemy wants it
 
 
-class SchemaRow(Base):
-    """Version of the tables."""
-
-    __tablename__ = "wardround_schema"
-    version: Mapped[int] = mapped_column(primary_key=True)
+SCHEMA_TABLE = Table(
+    "wardround_schema", Base.metadata, Column("version", Integer, primary_key=True, autoincrement=False)
+)
+"""Version of the tables."""
 
 
 class SiteRow(Base):

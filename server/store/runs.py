@@ -7,7 +7,8 @@ from typing import Any
 from sqlalchemy import select, update
 
 from server.store.database import Database
-from server.store.rows import RunRow, utc_now
+from server.store.rows import RunRow
+from shared.database import utc_now
 from shared.errors import ConfigError, FederationError
 
 WAITING, RUNNING, STOPPING = "waiting", "running", "stopping"

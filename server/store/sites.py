@@ -7,7 +7,8 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from server.store.database import Database
-from server.store.rows import InviteRow, SiteRow, utc_now
+from server.store.rows import InviteRow, SiteRow
+from shared.database import utc_now
 from shared.errors import ConfigError, EnrolmentError
 from shared.invite import code_digest
 

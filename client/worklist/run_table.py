@@ -1,4 +1,4 @@
-"""The reading order as the doctor gets it: a CSV, most probably urgent first, each row with its reasons."""
+"""The reading order of the patients a run has tested: a CSV, most probably urgent first, with reasons."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -9,7 +9,19 @@ from shared.files import write_atomically
 from shared.priority import CalibratedPriority, reading_order
 
 REASON_PREFIX = "because_"
-COLUMNS = ("rank", "case", "tier", "probability", "log_odds", "reasons", "intercept")
+COLUMNS = (
+    "rank",
+    "case",
+    "tier",
+    "probability",
+    "low",
+    "high",
+    "log_odds",
+    "reasons",
+    "missing",
+    "intercept",
+    "calibration",
+)
 
 
 def worklist(
@@ -17,8 +29,9 @@ def worklist(
 ) -> pd.DataFrame:
     """Put `scans` (case -> features by name) in reading order.
 
-    Columns: rank, case, tier, probability, log_odds, reasons in words, the intercept, and one column per term
-    with its share of the log-odds. Intercept plus terms add up to log_odds exactly.
+    Columns: rank, case, tier, probability and its 95 % interval, log_odds, reasons in words, what was
+    missing, the intercept, what the calibration added, and one column per term with its share of the
+    log-odds. Intercept, calibration and terms add up to log_odds exactly.
     """
     found = {case: priority.prioritise(features, site) for case, features in scans.items()}
     rows = []
@@ -31,13 +44,17 @@ def worklist(
                 "case": case,
                 "tier": one.tier,
                 "probability": one.probability,
+                "low": one.low,
+                "high": one.high,
                 "log_odds": one.log_odds,
                 "reasons": "; ".join(r.text for r in one.reasons),
+                "missing": "; ".join(one.missing),
                 "intercept": one.intercept,
+                "calibration": one.calibration,
                 **shares,
             }
         )
-    because = [f"{REASON_PREFIX}{term.feature}" for term in priority.terms]
+    because = [f"{REASON_PREFIX}{term.name}" for term in priority.terms]
     return pd.DataFrame(rows, columns=[*COLUMNS, *because])  # a day without scans still has a header
 
 

@@ -1,0 +1,176 @@
+"""The worklist as it is read: rows in reading order, and what was measured over time."""
+
+import json
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from client.worklist.order import Place, Scan, in_order, place
+from client.worklist.records import Arrival, Given, Happened, Row
+from client.worklist.scans import Scans
+from client.worklist.tables import READ, READING, WAITING, EventRow, PriorityRow, ScanRow
+from shared.database import utc_now
+from shared.sums import FloatArray
+
+OPEN = (WAITING, READING)
+AT_ONCE = 500  # a database takes only so many values in one query
+
+
+class Listing(Scans):
+    """Looks at the worklist."""
+
+    def rows(
+        self, now: datetime | None = None, *, states: Collection[str] = OPEN, limit: int | None = None
+    ) -> list[Row]:
+        """Return the scans in these states: the next to be read first, then those read, the last one first.
+
+        Ranks count all scans that are not yet read, whatever is asked for. Those that were read are told in
+        the tier in which they were.
+        """
+        now = now or utc_now()
+        with self._reading() as session:
+            found = {one.case: one for one in session.execute(_order_query(READ in states))}
+            waiting = [_scan(one) for one in found.values() if one.state != READ]
+            lines: list[tuple[int | None, str, Place]] = [
+                (rank, scan.case, at)
+                for rank, (scan, at) in enumerate(in_order(waiting, self.longest, now), start=1)
+                if found[scan.case].state in states
+            ]
+            done = sorted((one for one in found.values() if one.state == READ), key=_newest_first)
+            lines += [(None, one.case, place(_scan(one), self.longest, one.finished)) for one in done]
+            lines = lines[:limit]
+            whole = _whole(session, [case for _, case, _ in lines])
+        return [_row(rank, whole[case], at) for rank, case, at in lines]
+
+    def order_of(self, state: str, now: datetime) -> list[str]:
+        """Case names of the scans in a state, the next to be read first."""
+        with self._reading() as session:
+            found = session.execute(_order_query(state == READ)).all()
+        scans = [_scan(one) for one in found if one.state == state]
+        return [scan.case for scan, _ in in_order(scans, self.longest, now)]
+
+    def counts(self) -> dict[str, int]:
+        """How many scans are waiting, being read, and read."""
+        with self._reading() as session:
+            states = session.scalars(select(ScanRow.state)).all()
+        return {state: states.count(state) for state in (WAITING, READING, READ)}
+
+    def priorities(self, case: str) -> list[Given]:
+        """Every priority that a scan was given, the oldest first; raises CaseError ``not_listed``."""
+        self._row(case)
+        query = select(PriorityRow).where(PriorityRow.case == case).order_by(PriorityRow.id)
+        with self._reading() as session:
+            return [
+                Given(p.made, p.why, p.tier, p.probability, p.weights_digest, p.calibration_digest)
+                for p in session.scalars(query)
+            ]
+
+    def history(self, case: str) -> list[Happened]:
+        """Everything that happened to a scan, the oldest first; raises CaseError ``not_listed``."""
+        self._row(case)
+        query = select(EventRow).where(EventRow.case == case).order_by(EventRow.id)
+        with self._reading() as session:
+            return [Happened(e.time, e.what, e.by, e.tier) for e in session.scalars(query)]
+
+    def arrivals(self) -> list[Arrival]:
+        """Every scan that ever came, read or not, in the order of arrival."""
+        query = (
+            select(
+                ScanRow.arrived, ScanRow.claimed, ScanRow.finished, PriorityRow.tier, PriorityRow.probability
+            )
+            .join(PriorityRow, ScanRow.priority == PriorityRow.id, isouter=True)
+            .order_by(ScanRow.arrived, ScanRow.case)
+        )
+        with self._reading() as session:
+            return [Arrival(*one) for one in session.execute(query)]
+
+    def recent_scores(self, most: int, *, calibration_digest: str | None = None) -> FloatArray:
+        """Calibrated log-odds (n,) of the newest scans, n <= most, the newest first.
+
+        Only of those whose newest priority is of this calibration, where one is given.
+        """
+        query = select(PriorityRow.log_odds).join(ScanRow, ScanRow.priority == PriorityRow.id)
+        if calibration_digest is not None:
+            query = query.where(PriorityRow.calibration_digest == calibration_digest)
+        with self._reading() as session:
+            found = session.scalars(query.order_by(ScanRow.arrived.desc(), ScanRow.case).limit(most)).all()
+        return np.array(found, dtype=np.float64)
+
+    def _row(self, case: str) -> ScanRow:
+        with self._reading() as session:
+            return self._scan(session, case)
+
+
+def _order_query(read_too: bool) -> Any:
+    """Select what the order depends on, of all scans or of those not yet read."""
+    query = select(
+        ScanRow.case,
+        ScanRow.came,
+        ScanRow.urgent_since,
+        ScanRow.asap_since,
+        ScanRow.stat_since,
+        ScanRow.ordered,
+        ScanRow.state,
+        ScanRow.finished,
+        PriorityRow.tier.label("model"),
+        PriorityRow.probability,
+    ).join(PriorityRow, ScanRow.priority == PriorityRow.id, isouter=True)
+    return query if read_too else query.where(ScanRow.state != READ)
+
+
+def _whole(session: Session, cases: Sequence[str]) -> dict[str, Any]:
+    """All of some scans that a line tells, by case: the columns of the scan and of its newest priority."""
+    columns = [column for column in ScanRow.__table__.columns if column.name not in {"features", "priority"}]
+    of_priority = (PriorityRow.probability, PriorityRow.log_odds, PriorityRow.calibration_digest)
+    query = select(*columns, PriorityRow.tier.label("model"), PriorityRow.found, *of_priority).join(
+        PriorityRow, ScanRow.priority == PriorityRow.id, isouter=True
+    )
+    found: dict[str, Any] = {}
+    for start in range(0, len(cases), AT_ONCE):
+        some = query.where(ScanRow.case.in_(cases[start : start + AT_ONCE]))
+        found |= {one.case: one for one in session.execute(some)}
+    return found
+
+
+def _scan(one: Any) -> Scan:
+    since = (one.urgent_since, one.asap_since, one.stat_since)
+    return Scan(one.case, one.came, since, one.model, one.ordered, one.probability)
+
+
+def _newest_first(one: Any) -> tuple[float, str]:
+    return (-one.finished.timestamp(), one.case)
+
+
+def _row(rank: int | None, one: Any, at: Place) -> Row:
+    found = {} if one.found is None else json.loads(one.found)  # a PriorityFound, as it was checked when put
+    return Row(
+        rank=rank,
+        case=one.case,
+        patient=one.patient,
+        tier=at.tier,
+        why=at.why,
+        model_tier=one.model,
+        ordered=one.ordered,
+        probability=one.probability,
+        low=found.get("low"),
+        high=found.get("high"),
+        log_odds=one.log_odds,
+        state=one.state,
+        reader=one.reader,
+        arrived=one.arrived,
+        waiting_since=one.came,
+        entered=at.entered,
+        state_since=one.state_since,
+        claimed=one.claimed,
+        finished=one.finished,
+        reasons=tuple(reason["text"] for reason in found.get("reasons", ())),
+        missing=tuple(found.get("missing", ())),
+        warnings=tuple(one.warnings),
+        weights_digest=one.weights_digest,
+        calibration_digest=one.calibration_digest,
+        result=one.result,
+    )
