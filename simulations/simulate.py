@@ -13,10 +13,12 @@ from client.app import app as client_app
 from client.policy import RELEASABLE
 from client.site import Site
 from server.app import app as server_app
+from server.priority_figures import Calibration
 from server.progress import forget, listen
 from server.report import Overlay, write_report
-from server.results import Calibration, Results, Skipped
+from server.results import Results, Skipped
 from server.statistics_file import FILE, PAGE, Statistics
+from shared.calibration import INTERCEPT, is_intercept
 from shared.errors import ConfigError
 from shared.files import write_atomically
 from simulations.baselines import compare
@@ -154,10 +156,15 @@ class Simulation:
         if asked != stated:
             return calibration  # another parametrisation has other true coefficients
         coefficients = {
-            name: c.model_copy(update={"truth": TRUE_COEFFICIENTS.get(name)})
+            name: c.model_copy(update={"truth": TRUE_COEFFICIENTS.get(_common(name))})
             for name, c in calibration.coefficients.items()
         }
         return calibration.model_copy(update={"coefficients": coefficients})
+
+
+def _common(name: str) -> str:
+    """Name a coefficient as the phantoms know it: they are as often urgent at one site as at another."""
+    return INTERCEPT if is_intercept(name) else name
 
 
 def _answering(scenario: Scenario) -> Scenario:

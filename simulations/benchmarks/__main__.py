@@ -17,7 +17,16 @@ import typer
 from rich.console import Console
 
 from server.run import versions
-from simulations.benchmarks import deployed, loading, memory, payload, preparation, rounds, throughput
+from simulations.benchmarks import (
+    deployed,
+    loading,
+    memory,
+    payload,
+    preparation,
+    reading,
+    rounds,
+    throughput,
+)
 from simulations.benchmarks.comparison import Comparison, table
 from simulations.benchmarks.workload import Size, Workload, one_thread
 from simulations.engine import engine
@@ -37,6 +46,12 @@ LOADING = (
     loading.Size("large", 6, (240, 240, 155), 1.0, (96, 96, 96), epochs=4, repeats=3),
     loading.Size("large, resampled", 6, (240, 240, 155), 1.5, (64, 64, 64), epochs=0, repeats=3),
 )
+READING = reading.Size(
+    (512, 512, 100), (0.7, 0.7, 2.5), window=(64, 64, 32), volumes=12, epochs=10, repeats=3
+)
+QUICK_READING = reading.Size(
+    (64, 64, 20), (2.0, 2.0, 2.5), window=(32, 32, 16), volumes=2, epochs=1, repeats=1
+)
 QUICK_LOADING = (loading.Size("small", 3, (40, 40, 40), 1.0, (32, 32, 32), epochs=1, repeats=1),)
 
 
@@ -44,6 +59,7 @@ class Part(StrEnum):
     """What can be measured on its own."""
 
     loading = "loading"
+    reading = "reading"
     rounds = "rounds"
     throughput = "throughput"
     payload = "payload"
@@ -66,6 +82,7 @@ def main(
         Part.payload: lambda _, folder: payload.measure(folder),
         Part.throughput: _throughput,
         Part.loading: _loading,
+        Part.reading: lambda quick, folder: reading.measure(QUICK_READING if quick else READING, folder),
         Part.rounds: _rounds,
         Part.deployed: lambda quick, folder: deployed.measure(QUICK_ROUNDS if quick else DEPLOYED, folder),
         Part.memory: lambda quick, folder: memory.measure(QUICK_MEMORY if quick else MEMORY, folder),
