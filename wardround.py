@@ -23,6 +23,7 @@ from shared import __version__
 from shared.errors import ConfigError, WardroundError
 
 if TYPE_CHECKING:
+    from simulations.cross_validation import CrossValidation
     from simulations.simulate import Simulation
 
 app = typer.Typer(
@@ -83,10 +84,14 @@ def simulate(
         bool,
         typer.Option("--statistics", help="Train nothing: sum what a study's window and sizes are set by."),
     ] = False,
+    folds: Annotated[
+        int, typer.Option(min=1, help="Cross-validate: as many whole runs, each patient tested in one.")
+    ] = 1,
     quiet: Quiet = False,
 ) -> None:
     """Run a whole federated study on this machine: sites, rounds, calibration, baselines, report."""
     from server.summary import summary_table
+    from simulations.cross_validation import CrossValidation
     from simulations.scenario import Scenario
     from simulations.simulate import Simulation, quiet_libraries
 
@@ -99,6 +104,9 @@ def simulate(
             raise ConfigError("--statistics asks anew and trains nothing: leave out --resume.")
         _describe(simulation, quiet)
         return
+    if folds > 1:
+        _cross_validate(CrossValidation(read, folder, folds, engine.value, data), resume, quiet)
+        return
     with progress_bars(quiet) as progress:
         results = simulation.run(resume=resume, progress=progress)
     if not quiet:
@@ -106,6 +114,16 @@ def simulate(
             out.print(table)
         out.print(f"{results.seconds:.0f} s in the federation. Figures: {folder / 'results.json'}")
     print(folder / "report.html")  # noqa: T201 - plain, so that a script can read the last line
+
+
+def _cross_validate(runs: "CrossValidation", resume: bool, quiet: bool) -> None:
+    from server.summary import cross_validation_table
+
+    with progress_bars(quiet) as progress:
+        found = runs.run(resume=resume, progress=progress)
+    if not quiet:
+        out.print(cross_validation_table(found))
+    print(runs.out / "cross_validation.json")  # noqa: T201 - as after a whole run
 
 
 def _describe(simulation: "Simulation", quiet: bool) -> None:
@@ -159,17 +177,33 @@ def evaluate(
     patients: Annotated[
         Path | None, typer.Option(help="Patients table. Default: DATA_DIR/patients.csv.")
     ] = None,
+    uncertainty: Annotated[
+        bool,
+        typer.Option("--uncertainty", help="Read each scan mirrored too: does uncertainty rank errors?"),
+    ] = False,
+    ensemble: Annotated[
+        list[Path] | None,
+        typer.Option(help="Another model/ folder or round-NNNN.safetensors to read with. Repeatable."),
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Judge an exported model on labelled scans: Dice, sensitivity, specificity, AUROC, calibration."""
     from client.evaluate import evaluate_folder
     from server.summary import evaluation_table
+    from shared.ensemble import members
     from shared.model import TrainedModel
 
     model = TrainedModel.load(model_dir)
     with progress_bars(quiet or as_json) as progress:
         found = evaluate_folder(
-            model, data_dir, split=split.value, layout=layout, patients_csv=patients, progress=progress
+            model,
+            data_dir,
+            split=split.value,
+            layout=layout,
+            patients_csv=patients,
+            uncertainty=uncertainty,
+            others=members(model, ensemble or ()),
+            progress=progress,
         )
     if as_json:
         print(json.dumps(found.as_json(), indent=1))  # noqa: T201 - for programs

@@ -10,7 +10,10 @@ import typer
 from rich.table import Table
 
 from client.audit_cli import audit_app
+from client.predict_cli import predict
 from client.printing import AsJson, SiteFile, out, print_json
+from client.waiting_cli import waiting
+from client.worklist_cli import worklist_app
 from shared.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -23,6 +26,9 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 app.add_typer(audit_app, name="audit")
+app.add_typer(worklist_app, name="worklist")
+app.command()(predict)
+app.command()(waiting)
 
 COLOURS = {"ok": "green", "warning": "yellow", "problem": "red", "not yet": "dim"}
 

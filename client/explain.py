@@ -4,6 +4,8 @@ Everything is computed from what the node itself goes by: the vocabulary of reco
 shapes that its answers have, the study and the site's policy. Nothing is read from the data.
 """
 
+import math
+
 import numpy as np
 
 from client.explain_words import ON_POINTS, PLAIN
@@ -13,18 +15,23 @@ from client.policy import ANY, ASK, ON_REQUEST
 from client.site import Site
 from shared import __version__
 from shared.calibration import logistic_shapes
+from shared.choosing import held_out_shapes
+from shared.isotonic import count_shapes
 from shared.metrics import segmentation_shapes
 from shared.model import initial_weights
+from shared.priority import coefficient_names
+from shared.recalibration import COLUMNS, FITS_A_FOLD
 from shared.reliability import reliability_shapes
 from shared.statistics import statistics_shapes
-from shared.study import Study
+from shared.study import Priority, Study
+from shared.sums import Shapes
 from shared.wire import RECORDS, Record, Scalar
 
 LONGEST: dict[str, Scalar] = {"skipped": "x" * 600, "wardround": "x" * 16, "patient_unit": "x" * 7}
 LONGEST_TEXT = "x" * 64
 LONGEST_NUMBERS: dict[type, Scalar] = {int: -(10**9), float: -1.2345678901234567e-300, bool: False}
-MOST_SITES = 20
-"""With one intercept a site the derivatives grow with the number of sites; they are counted for this many."""
+MAP_STEPS = 50
+"""As many steps as the fits of calibration maps, and those of the judged scores, may take."""
 
 
 def explain(site: Site, study: Study, *, approved: bool = False) -> Explanation:
@@ -47,18 +54,32 @@ def arrays_of(kind: str, study: Study) -> dict[str, np.ndarray]:
     """Arrays of the names, shapes and types that a record of this kind holds under the study."""
     if kind == "update":
         return dict(initial_weights(study))
-    shapes = {}
+    shapes: Shapes = {}
     if kind == "segmentation":
         points = study.task.truth == "points"
         shapes = segmentation_shapes(len(study.task.classes), study.evaluation.score_bins, points=points)
     elif kind == "statistics":
         shapes = statistics_shapes(len(study.task.channels), len(study.task.classes))
-    elif kind == "derivatives" and study.priority is not None:
-        terms = len(study.priority.terms)
-        shapes = logistic_shapes(terms + (MOST_SITES if study.priority.site_intercept else 1))
-    elif kind == "reliability_bins" and study.priority is not None:
-        shapes = reliability_shapes(study.priority.bins)
+    elif study.priority is not None:
+        shapes = _calibration_shapes(kind, study.priority)
     return {name: np.zeros(shape) for name, shape in shapes.items()}
+
+
+def _calibration_shapes(kind: str, priority: Priority) -> Shapes:
+    """Shapes of the largest record of a kind that the calibration asks for."""
+    fits = priority.folds + 1
+    score = logistic_shapes(len(coefficient_names(priority.terms)), fits)
+    maps = logistic_shapes(len(COLUMNS), FITS_A_FOLD * fits)
+    return {
+        "derivatives": max(score, maps, key=_numbers),
+        "held_out_losses": held_out_shapes(len(priority.calibration)),
+        "score_histograms": count_shapes(fits),
+        "reliability_bins": reliability_shapes(priority.bins),
+    }.get(kind, {})
+
+
+def _numbers(shapes: Shapes) -> int:
+    return sum(math.prod(shape) for shape in shapes.values())
 
 
 def _leaving(kind: str, site: Site, study: Study) -> Leaving:
@@ -73,8 +94,6 @@ def _leaving(kind: str, site: Site, study: Study) -> Leaving:
     refused = needless
     if refused is None and kind not in ALWAYS and kind not in site.policy.release:
         refused = "policy.release does not list it"
-    if kind == "derivatives" and study.priority is not None and study.priority.site_intercept:
-        how_often += f"; its size is given for {MOST_SITES} sites and grows with their number"
     return Leaving(
         kind=kind,
         what=what,
@@ -100,15 +119,18 @@ def _times(kind: str, site: Site, study: Study) -> tuple[int | None, str, str | 
         return most, f"once in each of {rounds} rounds{more}", None
     if kind == "segmentation":
         return rounds + 1, f"once after each of {rounds} rounds and once at the end", None
-    if kind == "derivatives":
-        steps = 1 + (priority.max_steps if priority else 0)
-        return (
+    steps = 1 + (priority.max_steps if priority else 0) + 2 * (1 + MAP_STEPS)
+    calibrating = {
+        "derivatives": (
             steps,
             f"at most {steps} times; from the start again if another site leaves the fit",
-            uncalibrated,
-        )
-    if kind == "reliability_bins":
-        return 2, "twice, before and after the fit", uncalibrated
+        ),
+        "held_out_losses": (1, "once, after the calibration maps are fitted"),
+        "score_histograms": (3, "three times: before a calibration map, after it, and on the test patients"),
+        "reliability_bins": (2, "twice, before and after the fit"),
+    }
+    if kind in calibrating:
+        return *calibrating[kind], uncalibrated
     if kind == "failure":
         return None, "instead of any of the others, when something fails or is refused", None
     alone = ", in a run that the coordinator starts for it alone and that trains nothing"
@@ -119,6 +141,8 @@ def _protection(kind: str, site: Site, study: Study) -> str:
     if kind in COUNTS_ONLY:
         return "counts and codes only; no minimum of patients applies, no differential privacy"
     minimum = f"a sum, released only over at least {site.policy.minimum_patients} patients"
+    if kind == "score_histograms":
+        minimum += " of either outcome"
     if kind != "update":
         return f"{minimum}; exact, not covered by differential privacy"
     if study.privacy is None:

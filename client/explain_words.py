@@ -7,8 +7,8 @@ PLAIN = {
         "the agreement to take part",
         (
             "how many patients are used for training, for validation and for testing; how many cases were "
-            "skipped, counted by reason; whether patients or single scans were counted; the software's "
-            "version"
+            "skipped, counted by reason; whether patients or single scans were counted; how many of the "
+            "study's history columns the site lacks; the software's version"
         ),
     ),
     "update": (
@@ -28,8 +28,25 @@ PLAIN = {
     "derivatives": (
         "this site's part in fitting the reading order",
         (
-            "the gradient and the curvature of a logistic fit, summed over all validation patients whose "
-            "outcome is known, and how many they are"
+            "gradients and curvatures of logistic fits, summed over all validation patients whose outcome is "
+            "known, and over all but each of a few groups of them; how many they are. Groups are so large "
+            "that what one of them makes up may be released as well, or there are none. Then the same of the "
+            "map that calibrates the score, and on the test patients"
+        ),
+    ),
+    "held_out_losses": (
+        "which calibration of the score serves best",
+        (
+            "for each kind of calibration the sum, and the sums of products, of how wrong it was on "
+            "validation patients that it had not seen"
+        ),
+    ),
+    "score_histograms": (
+        "from where on a scan is urgent",
+        (
+            "for each of 162 ranges of the score: how many urgent and how many other patients fall into it; "
+            "of the validation patients, of all but each group, and of the test patients. A range that "
+            "holds few can tell of a single patient"
         ),
     ),
     "reliability_bins": (

@@ -11,32 +11,32 @@ from pathlib import Path
 from typing import cast, get_args
 
 import numpy as np
-from scipy.special import expit
 
 from client.audit import Audit
+from client.calibrating import Calibrating
 from client.data import cache
 from client.data.cache import CachedCase, SiteData
+from client.data.history import not_believed, told_range
 from client.data.split import Split
 from client.data.statistics import describe
 from client.gate import Gate
-from client.kept import Kept, ScanRow
+from client.kept import Kept
 from client.ledger import Ledger
 from client.policy import Rules
 from client.private_training import train_privately
 from client.reports import write_site_reports
-from client.scoring import score
+from client.scoring import Scored, score
 from client.site import Site
 from client.site_log import site_log
 from client.training import Span, train
 from shared import __version__
-from shared.calibration import logistic_sums, with_site_intercept
 from shared.errors import ConfigError, DataError, WireError
 from shared.metrics import segmentation_sums
 from shared.model import TrainedModel, build, digest, set_weights
-from shared.priority import CalibratedPriority, design_matrix
+from shared.priority import CalibratedPriority, usable_rows
 from shared.randomness import generator
-from shared.reliability import reliability_sums
-from shared.study import Priority, Study
+from shared.study import Study
+from shared.sums import Sums
 from shared.wire import Record
 
 NOT_PRIVATE = -1.0
@@ -77,6 +77,10 @@ class Node:
         self._kept.keep_study(study)
         self.audit.append_once("enrolled", study=study.digest(), name=study.name, run=record.text("run"))
         self.log.info("enrolled in %s: %d cases, %d skipped", study.name, len(data.cases), len(data.skipped))
+        for column, reason in data.history_lacking.items():
+            self.log.warning("history: %s is missing for every patient: %s", column, reason)
+        for term, count in not_believed((case.history for case in data.cases), study):
+            self.log.warning("history: %s: %d values outside %s", term.name, count, told_range(term))
         return Record(
             "enrolment",
             {
@@ -88,6 +92,7 @@ class Node:
                 "test": data.patients("test"),
                 "skipped": json.dumps(Counter(s.reason for s in data.skipped), sort_keys=True),
                 "patient_unit": "patient" if data.has_subject_map else "case",
+                "history_lacking": len(data.history_lacking),
             },
         )
 
@@ -154,10 +159,13 @@ class Node:
         net = build(study)
         set_weights(net, record.arrays)
         net.eval().to(self.site.device)
-        scored = list(score(net, cases, study, cache_folder=self.cache_folder))
+        flips = study.evaluation.flips if final else ()
+        scored = list(score(net, cases, study, cache_folder=self.cache_folder, measured=final, flips=flips))
         if final:
-            rest = score(net, others, study, cache_folder=self.cache_folder)
-            self._kept.keep_scans(study, [*scored, *rest])
+            rest = score(net, others, study, cache_folder=self.cache_folder, flips=flips)
+            scored_too = [*scored, *rest]
+            self._kept.keep_scans(study, scored_too)
+            self._tell_unusable(study, scored_too)
         results = [s.result for s in scored]
         return Record(
             "segmentation",
@@ -170,28 +178,35 @@ class Node:
         )
 
     def newton(self, record: Record) -> Record:
-        """Sum derivatives of the priority fit over the split's patients with a known outcome."""
-        study, priority = self._priority(record)
-        rows, outcome = self._kept.outcomes(study, record.text("split"))
-        design = design_matrix(priority.terms, [r.features for r in rows])
-        if priority.site_intercept:
-            design = with_site_intercept(
-                design, site_index=record.integer("site_index"), sites=record.integer("sites")
-            )
-        sums = logistic_sums(design, outcome, record.arrays["coefficients"])
-        return Record("derivatives", self._counted(rows), sums.to_arrays())
+        """Sum derivatives of the priority fits over the split's patients with a known outcome."""
+        found = self._calibrating(record)
+        return self._derivatives(found, found.derivatives(record.arrays["coefficients"]))
+
+    def newton_map(self, record: Record) -> Record:
+        """Sum derivatives of the calibration maps' fits."""
+        found, arrays = self._calibrating(record), record.arrays
+        sums = found.map_derivatives(arrays["scores"], arrays["coefficients"], record.text("calibration"))
+        return self._derivatives(found, sums)
+
+    def held_out(self, record: Record) -> Record:
+        """Sum log losses of maps over the patients that they have not seen."""
+        found = self._calibrating(record)
+        sums = found.losses(record.arrays["scores"], record.text("maps"))
+        return Record("held_out_losses", self._counted(found.judged), sums.to_arrays())
+
+    def histograms(self, record: Record) -> Record:
+        """Count log-odds by outcome; fewer patients of either sort than the minimum stop it at the gate."""
+        sums, fewest = self._calibrating(record).histograms(
+            record.arrays["scores"], record.text("calibration")
+        )
+        return Record("score_histograms", self._counted(fewest), sums.to_arrays())
 
     def reliability(self, record: Record) -> Record:
         """Bins of probability against outcome, before calibration or after."""
-        study, priority = self._priority(record)
-        rows, outcome = self._kept.outcomes(study, record.text("split"))
-        if record.fields["calibrated"]:
-            design = design_matrix(priority.terms, [r.features for r in rows])
-            probability = expit(design @ record.arrays["coefficients"])
-        else:
-            probability = np.array([r.features["finding_probability"] for r in rows])
-        sums = reliability_sums(probability, outcome, bins=priority.bins)
-        return Record("reliability_bins", self._counted(rows), sums.to_arrays())
+        found = self._calibrating(record)
+        calibration = record.text("calibration") if record.fields["calibrated"] else None
+        sums = found.reliability(record.arrays["coefficients"], calibration)
+        return Record("reliability_bins", self._counted(found.patients), sums.to_arrays())
 
     def describe(self, record: Record) -> Record:
         """Sum histograms of the training patients' scans, read as they lie in the data folder."""
@@ -233,17 +248,30 @@ class Node:
     def _check_policy(self, study: Study, record: Record) -> None:
         self.rules.check(study, kind=record.kind, run=str(record.fields.get("run", "")))
 
-    def _priority(self, record: Record) -> tuple[Study, Priority]:
-        study = self._study(record)
+    def _tell_unusable(self, study: Study, scored: Sequence[Scored]) -> None:
+        if study.priority is None:
+            return
+        usable = usable_rows(study.priority.terms, [one.features for one in scored])
+        if left_out := [one.case.case for one, good in zip(scored, usable, strict=True) if not good]:
+            self.log.warning("left out of the priority, for a value that cannot be: %s", ", ".join(left_out))
+
+    def _calibrating(self, record: Record) -> Calibrating:
+        study, split = self._study(record), record.text("split")
         if study.priority is None:
             raise ConfigError(f"study {study.name} has no priority section; nothing to calibrate.")
-        return study, study.priority
+        rows, outcome = self._kept.outcomes(study, split)
+        minimum = self.site.policy.minimum_patients
+        return Calibrating(study, rows, outcome, split=split, minimum_patients=minimum)
+
+    def _derivatives(self, found: Calibrating, sums: Sums) -> Record:
+        fields = {**self._counted(found.patients), "judged": found.judged}
+        return Record("derivatives", fields, sums.to_arrays())
 
     def _data(self, record: Record) -> SiteData:
         return self._kept.data(self._study(record))
 
-    def _counted(self, rows: Sequence[ScanRow]) -> dict[str, str | int]:
-        return {"site": self.site.name, "patients": len({r.patient for r in rows})}
+    def _counted(self, patients: int) -> dict[str, str | int]:
+        return {"site": self.site.name, "patients": patients}
 
 
 def _split(record: Record) -> Split:

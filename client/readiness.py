@@ -108,6 +108,8 @@ def check_policy(site: Site) -> Iterator[Line]:
         "update": "the site takes no part in training",
         "segmentation": "the model is not judged at this site",
         "derivatives": "the site is left out of the reading order's fit",
+        "held_out_losses": "the site has no say in which calibration is used",
+        "score_histograms": "the site has no bounds of its own from where on a scan is urgent",
         "reliability_bins": "the site is left out of the calibration's figures",
         "finished": "the coordinator does not learn that the reports are written",
     }

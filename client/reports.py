@@ -11,15 +11,17 @@ import pandas as pd
 from client.data.cache import SiteData
 from client.data.split import Split
 from client.findings import find
-from client.inference import probabilities
 from client.kept import ScanRow
 from client.overlays import overlay, write_overlay
 from client.site import Site
+from client.site_log import site_log
+from client.uncertainty import read
 from client.validation.seismometer_report import render_many, write_inputs
-from client.worklist import worklist, write_table
+from client.worklist.run_table import worklist, write_table
 from shared.files import write_atomically
 from shared.model import TrainedModel
-from shared.study import Priority
+from shared.priority import CalibratedPriority, usable_rows
+from shared.study import Tiers
 from shared.unlabelled import UNLABELLED
 
 LISTED_SPLIT: Split = "test"
@@ -38,16 +40,26 @@ def write_site_reports(
     if model.priority is None or model.study.priority is None:
         _write_predictions(site, rows, None)
         return 0, "no outcome"
-    order = worklist({row.case: row.features for row in listed}, model.priority, site=site.name)
+    usable = _usable(site, listed, model.priority)
+    order = worklist({row.case: row.features for row in usable}, model.priority, site=site.name)
     write_table(site.work / "worklist.csv", order)
-    known = [row for row in listed if row.outcome is not None]
+    known = [row for row in usable if row.outcome is not None]
     judged = _predictions(known, model, site.name)
     _write_predictions(site, rows, model)
     if not site.seismometer:
         return len(order), "off"
     if judged.empty:
         return len(order), "no outcome"
-    return len(order), _write_seismometer(site, judged, model.study.priority)
+    return len(order), _write_seismometer(site, judged, model.priority.tiers_at(site.name))
+
+
+def _usable(site: Site, rows: Sequence[ScanRow], priority: CalibratedPriority) -> list[ScanRow]:
+    """Keep the scans whose features the score can take; the others are named in the site's log."""
+    good = usable_rows(priority.terms, [row.features for row in rows])
+    for row, usable in zip(rows, good, strict=True):
+        if not usable:
+            site_log(site).warning("%s has no priority: a value cannot be; see predictions.csv", row.case)
+    return [row for row, usable in zip(rows, good, strict=True) if usable]
 
 
 def _predictions(
@@ -56,7 +68,8 @@ def _predictions(
     priority = None if model is None else model.priority
     table = []
     for row in rows:
-        found = None if priority is None else priority.prioritise(row.features, site)
+        usable = priority is not None and usable_rows(priority.terms, [row.features])[0]
+        found = priority.prioritise(row.features, site) if priority is not None and usable else None
         table.append(
             {
                 "case": row.case,
@@ -76,10 +89,10 @@ def _write_predictions(site: Site, rows: Sequence[ScanRow], model: TrainedModel 
     write_table(site.work / "predictions.csv", _predictions(rows, model, site.name))
 
 
-def _write_seismometer(site: Site, rows: pd.DataFrame, priority: Priority) -> str:
+def _write_seismometer(site: Site, rows: pd.DataFrame, tiers: Tiers) -> str:
     folder = site.work / "seismometer"
-    tiers = priority.tiers
-    write_inputs(folder, rows, site=site.name, thresholds=[tiers.stat, tiers.asap, tiers.urgent])
+    thresholds = np.clip([tiers.stat, tiers.asap, tiers.urgent], 0.01, 0.99).tolist()  # it takes no other
+    write_inputs(folder, rows, site=site.name, thresholds=thresholds)
     (fault,) = render_many([(folder, folder / "report.html")], workers=1)
     if fault is None:
         return "written"
@@ -105,7 +118,14 @@ def _write_examples(
     for name, row in chosen.items():
         case = cases[row.case]
         image = case.image(cache_folder)
-        findings = find(probabilities(net, image, model.study), model.study, spacing_mm=case.spacing_mm)
+        readings = read([net], image, model.study, flips=model.study.evaluation.flips)
+        findings = find(
+            readings.probabilities,
+            model.study,
+            affine=case.affine,
+            source_shape=case.source_shape,
+            source_affine=case.source_affine,
+        )
         label = np.asarray(case.label(cache_folder))
         picture = overlay(image[0], np.where(label == UNLABELLED, 0, label), findings.segmentation)
         write_overlay(site.work / "overlays" / f"{name}.png", picture)

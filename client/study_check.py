@@ -9,6 +9,7 @@ from client.approvals import Approvals
 from client.audit import Audit
 from client.check_line import Line
 from client.data import layouts
+from client.data.history import asked, history_of, lacking, not_believed, told_range
 from client.data.layouts.base import Skipped
 from client.data.patients import Patients, PatientTable
 from client.data.preparing.reading import Scan
@@ -54,6 +55,7 @@ def check_study(
     yield _channels(study, usable)
     yield from _classes(study, labels_with)
     yield _patients(study, len({patients.patient_of(case) for case in usable}))
+    yield from _history(patients.table, study, usable)
 
 
 def _present(scan: Scan, classes: int) -> list[bool]:
@@ -123,3 +125,27 @@ def _patients(study: Study, count: int) -> Line:
         cure = "Add patients, or leave this study to others."
         return Line("study patients", "problem", found, cure, DataError.exit_code)
     return Line("study patients", "ok", found)
+
+
+def _history(table: PatientTable, study: Study, usable: list[str]) -> Iterator[Line]:
+    """Say of each column that the priority asks for whether it is there, and how often a value is not."""
+    cannot = lacking(table, study)
+    histories = [history_of(case, table, study) for case in usable]
+    implausible = {term.name: count for term, count in not_believed(histories, study)}
+    for term in asked(study):
+        if term.feature in cannot:
+            cure = "The site can take part without it: it is missing for every patient. Or add the column."
+            yield Line("study history", "warning", f"{term.name}: {cannot[term.feature]}", cure)
+            continue
+        known = sum(term.name in history for history in histories)
+        found = f"{term.name}: known of {known} of {len(usable)} cases"
+        if wrong := implausible.get(term.name):
+            found += f", {wrong} of them outside {told_range(term)} and not used"
+            yield Line(
+                "study history",
+                "warning",
+                found,
+                "Check the values and their unit" + (f": {term.unit}." if term.unit else "."),
+            )
+        else:
+            yield Line("study history", "ok", found)

@@ -4,7 +4,6 @@ A checkpoint is one safetensors file, written aside and renamed, with the histor
 SHA-256 over both. After a kill at any moment the newest whole file is found; a damaged one is passed over.
 """
 
-import hashlib
 import json
 import re
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from safetensors.numpy import save_file
 
 from shared.errors import CheckpointError
 from shared.files import write_atomically
-from shared.model import Weights, digest
+from shared.model import Weights, checkpoint_seal
 
 KEPT = 2
 PATTERN = re.compile(r"round-(\d+)\.safetensors")
@@ -38,7 +37,7 @@ class Checkpoint:
         arrays |= {f"s/{n}": np.ascontiguousarray(a) for n, a in self.state.items()}
         history = json.dumps(self.history, sort_keys=True)
         with write_atomically(folder / f"round-{self.round:04d}.safetensors") as path:
-            save_file(arrays, path, metadata={"history": history, "seal": _seal(arrays, history)})
+            save_file(arrays, path, metadata={"history": history, "seal": checkpoint_seal(arrays, history)})
         for old in _files(folder)[KEPT:]:
             old.unlink()
 
@@ -74,7 +73,7 @@ def _read(path: Path) -> Checkpoint:
     with safe_open(path, framework="numpy") as file:
         metadata = file.metadata() or {}
         arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-    if metadata["seal"] != _seal(arrays, metadata["history"]):
+    if metadata["seal"] != checkpoint_seal(arrays, metadata["history"]):
         raise ValueError("its seal does not match its content")
     return Checkpoint(
         round=_round_of(path),
@@ -82,10 +81,6 @@ def _read(path: Path) -> Checkpoint:
         state={n[2:]: a for n, a in arrays.items() if n.startswith("s/")},
         history=json.loads(metadata["history"]),
     )
-
-
-def _seal(arrays: Weights, history: str) -> str:
-    return hashlib.sha256(f"{digest(arrays)}{history}".encode()).hexdigest()
 
 
 def _files(folder: Path) -> list[Path]:

@@ -41,6 +41,7 @@ class Seat:
     patients: Patients
     skipped: tuple[Skipped, ...]
     patient_unit: str
+    history_lacking: int = 0
 
     def entry(self, study: Study, epsilon_spent: float | None) -> SiteEntry:
         """Its part of results.json."""
@@ -50,6 +51,7 @@ class Seat:
                 "patients": self.patients,
                 "skipped": self.skipped,
                 "patient_unit": self.patient_unit,
+                "history_lacking": self.history_lacking,
                 "epsilon": privacy.epsilon if privacy else None,
                 "delta": privacy.delta if privacy else None,
                 "epsilon_spent": epsilon_spent,
@@ -165,6 +167,7 @@ class Enrolment:
                     for reason, count in sorted(json.loads(record.text("skipped")).items())
                 ),
                 patient_unit=record.text("patient_unit"),
+                history_lacking=record.integer("history_lacking"),
             )
             seat.entry(self._study, None)  # what cannot stand in results.json must not show at the end
         except (ValueError, AttributeError, TypeError):

@@ -13,7 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, MultipleLocator
 
-from server.results import Coefficient, Comparison, Pooled, Round
+from server.priority_figures import Coefficient
+from server.results import Comparison, Pooled, Round
 from server.scores import ReliabilityFigures
 from server.svg import COLOURS, SITE_COLOURS, grid, inline_svg
 from shared.metrics import Z_95, wilson_interval

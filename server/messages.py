@@ -54,11 +54,12 @@ class Mailbox:
     def send(self, instructions: Mapping[int, Sequence[Record]]) -> None:
         """Send each node its instructions, in one message; what is for many is written once."""
         written: dict[tuple[int, ...], RecordDict] = {}
+        packed: dict[int, list[bytes]] = {}
         messages = []
         for node, records in instructions.items():
             alike = tuple(map(id, records))
             if alike not in written:
-                written[alike] = content_of(records)
+                written[alike] = content_of(records, packed)
             messages.append(Message(written[alike], node, MESSAGE_TYPE))
         sent_at = time.monotonic()
         for node, message_id in zip(instructions, self._grid.push_messages(messages), strict=True):
@@ -104,10 +105,10 @@ def exchange(
         yield from mailbox.arrived()
 
 
-def content_of(records: Sequence[Record]) -> RecordDict:
-    """Write records as the content of one message."""
+def content_of(records: Sequence[Record], packed: dict[int, list[bytes]] | None = None) -> RecordDict:
+    """Write records as the content of one message; `packed` as in `parts_of`."""
     content = RecordDict()
-    for name, part in parts_of(records).items():
+    for name, part in parts_of(records, packed).items():
         content[name] = ConfigRecord(part)
     return content
 

@@ -5,19 +5,32 @@ forbids everything else, so text from a site can neither run nor fetch. Numbers 
 the number of scans or patients behind them; what is undefined says why.
 """
 
-import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
-
 from server import figures
-from server.report_text import bound, counted, duration, fraction, listed, privacy, rate, size, skipped
-from server.results import Calibration, Comparison, Pooled, Results, Round
+from server.priority_figures import Calibration
+from server.report_text import (
+    bound,
+    counted,
+    detected,
+    duration,
+    estimate,
+    fraction,
+    privacy,
+    rate,
+    size,
+    skipped,
+)
+from server.results import Comparison, Pooled, Results, Round
+from server.waiting import waiting_of
+from shared.conformal import OUT_OF_FOLD
 from shared.errors import DataError
 from shared.files import write_atomically
+from shared.pages import Filters, png_source, render
+from shared.words import listed
 
 _TEMPLATE = Path(__file__).with_name("report.html")
 
@@ -36,7 +49,7 @@ class Overlay:
     @property
     def source(self) -> str:
         """The picture as a data URI."""
-        return f"data:image/png;base64,{base64.b64encode(self.png).decode()}"
+        return png_source(self.png)
 
 
 @dataclass(frozen=True)
@@ -65,24 +78,26 @@ def write_report(
     notes
         Sentences for the reader, shown under the headline.
     """
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {
+    filters: Filters = {
         "fraction": fraction,
         "rate": rate,
         "duration": duration,
         "size": size,
         "bound": bound,
+        "estimate": estimate,
+        "detected": detected,
         "skipped": skipped,
         "privacy": privacy,
     }
-    page = environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
+    page = render(
+        _TEMPLATE,
+        filters,
         results=results,
         about=[counted(len(results.sites), "site"), counted(len(results.rounds), "round")],
         verdict=verdict(results),
         cards=cards(results),
         figures=_figures(results),
+        out_of_fold=OUT_OF_FOLD,
         judged=results.evaluation.federated,
         points=results.study["task"].get("truth") == "points",
         models=_models(results.evaluation),
@@ -90,6 +105,7 @@ def write_report(
         invited=list(dict.fromkeys([*results.sites, *(site for r in results.rounds for site in r.sites)])),
         overlays=overlays or {},
         notes=notes,
+        waiting=waiting_of(results.calibration),
     )
     with write_atomically(output) as temporary:
         temporary.write_text(page, encoding="utf-8")

@@ -1,8 +1,8 @@
 """Numbers in words for the report: with their unit, what is behind them, and why where there is none."""
 
-from collections.abc import Sequence
-
+from server.priority_figures import Detection, SiteCalibration
 from server.results import SiteEntry
+from shared.metrics import Z_95
 
 
 def fraction(value: float | None, why: str = "no scans", digits: int = 2) -> str:
@@ -15,6 +15,25 @@ def rate(value: float | None, interval: tuple[float, float] | None, n: int, why:
     if value is None or interval is None:
         return fraction(None, why)
     return f"{value:.2f} ({interval[0]:.2f} to {interval[1]:.2f}), n = {n}"
+
+
+def estimate(value: float | None, error: float | None, why: str) -> str:
+    """``+0.12 ± 0.31``: an estimate with the half width of its 95 % interval."""
+    if value is None or error is None:
+        return fraction(None, why)
+    return f"{value:+.2f} ± {Z_95 * error:.2f}"
+
+
+def detected(found: Detection, site: SiteCalibration) -> str:
+    """``from 0.31: sensitivity 0.93 (0.69 to 0.99), specificity 0.62 (0.45 to 0.77)``."""
+    start = f"from {found.threshold:.2f}"
+    if found.sensitivity is None or site.after is None:
+        return f"{start}: counts not released"
+    urgent = round(site.after.n * (site.after.prevalence or 0))
+    sensitivity = rate(found.sensitivity, found.sensitivity_interval, urgent, "no urgent patients")
+    others = site.after.n - urgent
+    specificity = rate(found.specificity, found.specificity_interval, others, "no others")
+    return f"{start}: sensitivity {sensitivity}; specificity {specificity}"
 
 
 def bound(value: float) -> str:
@@ -58,8 +77,3 @@ def privacy(entry: SiteEntry) -> str:
 def counted(n: int, thing: str) -> str:
     """Count as in ``1 site`` or ``3 sites``."""
     return f"{n} {thing}" if n == 1 else f"{n} {thing}s"
-
-
-def listed(names: Sequence[str]) -> str:
-    """Name them as in ``a, b and c``."""
-    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)

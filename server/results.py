@@ -14,7 +14,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field
 
 from server.json_file import JsonFile
-from server.scores import Count, Fraction, ReliabilityFigures, SegmentationFigures
+from server.priority_figures import Calibration
+from server.scores import Count, Fraction, SegmentationFigures
 from shared.config import Config
 from shared.errors import ConfigError
 
@@ -67,29 +68,6 @@ class Comparison(Config):
     pooled_training: Judged | None = Field(default=None, description="all training scans in one place")
 
 
-class Coefficient(Config):
-    """One term of the priority score, in log-odds per unit of the term."""
-
-    estimate: float
-    standard_error: Annotated[float, Field(ge=0)] | None = Field(
-        description="None where the patients do not determine it"
-    )
-    truth: float | None = Field(default=None, description="where the data were simulated")
-
-
-class Calibration(Config):
-    """The federated priority fit, judged before and after on the same kind of sums."""
-
-    before: ReliabilityFigures
-    after: ReliabilityFigures
-    coefficients: dict[str, Coefficient]
-    thresholds: dict[str, Fraction] = Field(description="lowest probability of each tier")
-    steps: Count
-    converged: bool
-    patients: Count = Field(description="patients the fit saw")
-    urgent: Count = Field(description="how many of them were urgent")
-
-
 class Patients(Config):
     """Patients per split."""
 
@@ -119,6 +97,7 @@ class SiteEntry(Config):
     patient_unit: Literal["patient", "case"] = Field(
         default="patient", description="case: the site has no patients table, each scan counts as a patient"
     )
+    history_lacking: Count = Field(default=0, description="history columns of the study that the site lacks")
     epsilon: float | None = Field(default=None, ge=0, description="promised for the whole run")
     delta: float | None = Field(default=None, gt=0, lt=1)
     epsilon_spent: float | None = Field(default=None, ge=0, description="accounted at the end of the run")

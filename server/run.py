@@ -210,13 +210,15 @@ class Run:
             report("calibrating the priority", 1, 1)
 
     def _finish(self, current: Checkpoint, calibrated: Calibrated | None) -> None:
-        text = "" if calibrated is None else calibrated.priority.model_dump_json()
-        record = Record(
-            "finish", {"study_digest": self._study.digest(), "calibration": text}, current.weights
-        )
-        federation = self._federation
+        """Each site gets what it needs of the calibration: no other's intercept, no other's bounds."""
+        federation, digest = self._federation, self._study.digest()
+        asked = {}
+        for node, seat in federation.seats.items():
+            text = "" if calibrated is None else calibrated.priority.at_site(seat.site).model_dump_json()
+            record = Record("finish", {"study_digest": digest, "calibration": text}, current.weights)
+            asked[node] = [Question("finish", record, "finished")]
         self._board.enter("finish")
-        answers = federation.ask(federation.to_all(Question("finish", record, "finished")))
+        answers = federation.ask(asked)
         for done, answer in enumerate(answers, start=1):
             report("worklists and reports at the sites", done, len(federation.seats))
             if answer.record is not None and answer.record.text("seismometer").startswith("failed"):

@@ -70,6 +70,11 @@ def digest(weights: Mapping[str, np.ndarray]) -> str:
     return sha.hexdigest()
 
 
+def checkpoint_seal(arrays: Mapping[str, np.ndarray], history: str) -> str:
+    """SHA-256 over a checkpoint's arrays and its history as JSON text."""
+    return hashlib.sha256(f"{digest(arrays)}{history}".encode()).hexdigest()
+
+
 @dataclass(frozen=True)
 class TrainedModel:
     """What a run exports and `wardround evaluate` reads: weights, study, calibration if fitted."""

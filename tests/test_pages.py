@@ -21,11 +21,12 @@ from shared import errors
 from shared.config import Config
 from shared.errors import EnrolmentError, PolicyError, WardroundError
 from simulations.phantoms import PhantomSite, site_shift, write_site
-from tests.test_readme import PROGRAM_COMMANDS, console, table_rows
+from tests.test_readme import PROGRAM_COMMANDS, console, role_of, table_rows
 from wardround import app
 
 ROOT = Path(__file__).parents[1]
 HOSPITAL = (ROOT / "docs" / "hospital.md").read_text(encoding="utf-8")
+READING = (ROOT / "docs" / "reading.md").read_text(encoding="utf-8")
 COORDINATOR = (ROOT / "docs" / "coordinator.md").read_text(encoding="utf-8")
 RESEARCHER = (ROOT / "docs" / "researcher.md").read_text(encoding="utf-8")
 
@@ -62,9 +63,16 @@ def test_every_key_is_listed_with_its_default(text: str, heading: str, config: t
     assert {key.strip("`"): yaml.safe_load(value.strip("`")) for key, value, _ in rows} == defaults(config)
 
 
-@pytest.mark.parametrize(("text", "group"), [(HOSPITAL, "site"), (COORDINATOR, "coordinator")])
-def test_every_option_is_listed_beside_its_commands_and_no_other(text: str, group: str) -> None:
-    own = [name for name in PROGRAM_COMMANDS if name.startswith(f"{group} ")]
+@pytest.mark.parametrize(
+    ("text", "role", "group"),
+    [
+        (HOSPITAL, "hospital", "site"),
+        (READING, "reading", "site"),
+        (COORDINATOR, "coordinator", "coordinator"),
+    ],
+)
+def test_every_option_is_listed_beside_its_commands_and_no_other(text: str, role: str, group: str) -> None:
+    own = [name for name in PROGRAM_COMMANDS if name.startswith(f"{group} ") and role_of(name) == role]
     shown = set()
     for options, commands, _ in table(text, "option", "of", "what"):
         spelt = [name if name.startswith(group) else f"{group} {name}" for name in named(commands)]
@@ -84,7 +92,11 @@ def test_a_nodes_work_folder_is_listed_with_all_that_a_simulated_site_writes() -
     listed = {path for cell, _ in table(HOSPITAL, "path", "what") for path in named(cell)}
     simulated = set(re.findall(r"^\| `sites/<name>/(.*?)` \|", RESEARCHER, flags=re.MULTILINE))
     only_deployed = {"node/", "approvals.jsonl", "pending/", "repeats.jsonl", "supernode.log"}
-    assert listed == (simulated - {"site.yaml"}) | only_deployed
+    of_a_reading_room = {
+        *("predictions/", "predictions.key", "predictions.names.csv"),
+        *("worklist.db", "worklist.key", "worklist.names.csv"),
+    }
+    assert listed == (simulated - {"site.yaml"}) | only_deployed | of_a_reading_room
 
 
 def test_every_path_of_the_coordinators_folder_is_listed() -> None:

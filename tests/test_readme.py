@@ -21,12 +21,15 @@ from wardround import app
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = {role: ROOT / "docs" / f"{role}.md" for role in ("hospital", "coordinator", "researcher")}
+PAGES = {role: ROOT / "docs" / f"{role}.md" for role in ("hospital", "reading", "coordinator", "researcher")}
 ROLES = {
     "site": "hospital",
     "coordinator": "coordinator",
     "data import": "hospital",
     "data inspect": "hospital",
+    "site predict": "reading",
+    "site waiting": "reading",
+    "site worklist": "reading",
 }
 """Whose page explains a command, or all of a group; the researcher's explains the others."""
 DOCUMENTS = [ROOT / "README.md", *PAGES.values(), ROOT / "sites" / "README.md"]
@@ -68,6 +71,13 @@ def leaves(command: click.Command, *path: str) -> Iterator[tuple[str, click.Comm
 
 
 PROGRAM_COMMANDS = dict(leaves(typer.main.get_command(app)))
+
+
+def role_of(name: str) -> str:
+    """Whose page explains a command."""
+    words = name.split()
+    found = (ROLES.get(" ".join(words[:n])) for n in range(len(words), 0, -1))
+    return next((role for role in found if role), "researcher")
 
 
 def table_rows(text: str, heading: str) -> list[list[str]]:
@@ -123,13 +133,14 @@ def test_the_explanation_shown_is_the_programs_own() -> None:
     assert shown == explain(site, Study.load(ROOT / "docs" / "study.yaml")).text()
 
 
-@pytest.mark.parametrize("role", ["hospital", "coordinator"])
+@pytest.mark.parametrize("role", ["hospital", "reading", "coordinator"])
 def test_a_role_finds_its_commands_on_its_page(role: str) -> None:
-    group = "site" if role == "hospital" else "coordinator"
+    group = "coordinator" if role == "coordinator" else "site"
     text = PAGES[role].read_text(encoding="utf-8")
     shown = [usage.strip("`").split()[1:] for usage, _ in table_rows(text, "command")]
     names = [" ".join(w for w in words if w.islower()) for words in shown]
-    assert sorted(names) == sorted(name for name in PROGRAM_COMMANDS if name.startswith(f"{group} "))
+    own = (name for name in PROGRAM_COMMANDS if name.startswith(f"{group} ") and role_of(name) == role)
+    assert sorted(names) == sorted(own)
 
 
 def test_a_hospital_types_four_commands_to_a_running_node_and_nobody_more_than_eight_in_all() -> None:
@@ -143,14 +154,14 @@ def test_a_hospital_types_four_commands_to_a_running_node_and_nobody_more_than_e
 
 @pytest.mark.parametrize("name", sorted(PROGRAM_COMMANDS))
 def test_every_option_is_explained_on_the_page_of_its_role(name: str) -> None:
-    role = ROLES.get(name, ROLES.get(name.split(maxsplit=1)[0], "researcher"))
     options = {o for p in PROGRAM_COMMANDS[name].params if p.param_type_name == "option" for o in p.opts}
-    explained = set(re.findall(r"--[a-z]+", PAGES[role].read_text(encoding="utf-8")))
+    explained = set(re.findall(r"--[a-z-]+", PAGES[role_of(name)].read_text(encoding="utf-8")))
     assert {o for o in options if o.startswith("--")} <= explained
 
 
 def test_every_option_mentioned_exists() -> None:
-    known = {o for command in PROGRAM_COMMANDS.values() for p in command.params for o in p.opts} | {"--help"}
+    known = {o for c in PROGRAM_COMMANDS.values() for p in c.params for o in [*p.opts, *p.secondary_opts]}
+    known |= {"--help"}
     for path in DOCUMENTS:
         assert set(re.findall(r"`(--[a-z-]+)", path.read_text(encoding="utf-8"))) <= known, path.name
 

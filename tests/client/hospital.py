@@ -1,5 +1,6 @@
 """A hospital of phantoms on disk and the smallest study, for the tests of the hospital's side."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from client.node import Node
 from client.site import Site
 from shared.packing import ARRAYS, KIND, VERSION, pack
 from shared.priority import CalibratedPriority
-from shared.study import Study
+from shared.study import Study, Tiers
 from shared.wire import WIRE_VERSION, Record, Scalar
 
 PATIENTS = 24
@@ -35,6 +36,7 @@ def tiny_study(**changes: Any) -> Study:
         "evaluation": {"validation_fraction": 0.3, "test_fraction": 0.3},
         "priority": {
             "urgent": {"outcome": "urgent"},
+            "folds": 2,
             "terms": [
                 {"feature": "finding_probability"},
                 {"feature": "volume_ml", "transform": "log1p"},
@@ -72,13 +74,41 @@ def evaluate(node: Node, study: Study, weights: Weights, split: str, *, final: b
     return node.evaluate(Record("evaluate", fields, weights))
 
 
+FITS = 3
+"""Two folds left out, and everybody."""
+
+
 def newton(study: Study, coefficients: list[float], *, split: str = "validation") -> Record:
-    fields: Fields = {"study_digest": study.digest(), "split": split, "site_index": 1, "sites": 3}
-    return Record("newton", fields, {"coefficients": np.array(coefficients)})
+    fields: Fields = {"study_digest": study.digest(), "split": split}
+    return Record("newton", fields, {"coefficients": np.tile(coefficients, (FITS, 1))})
 
 
-def reliability(study: Study, coefficients: list[float], *, calibrated: bool) -> Record:
-    fields: Fields = {"study_digest": study.digest(), "split": "validation", "calibrated": calibrated}
+def newton_map(study: Study, scores: list[float], coefficients: np.ndarray, calibration: str = "") -> Record:
+    fields: Fields = {"study_digest": study.digest(), "split": "validation", "calibration": calibration}
+    return Record("newton_map", fields, {"scores": np.tile(scores, (FITS, 1)), "coefficients": coefficients})
+
+
+def held_out(study: Study, scores: list[float], maps: Any) -> Record:
+    fields: Fields = {"study_digest": study.digest(), "split": "validation", "maps": json.dumps(maps)}
+    return Record("held_out", fields, {"scores": np.tile(scores, (FITS, 1))})
+
+
+def histograms(
+    study: Study, scores: list[float], *, split: str = "validation", calibration: str = ""
+) -> Record:
+    fields: Fields = {"study_digest": study.digest(), "split": split, "calibration": calibration}
+    return Record("histograms", fields, {"scores": np.tile(scores, (FITS, 1))})
+
+
+def reliability(
+    study: Study, coefficients: list[float], *, calibrated: bool, calibration: str = ""
+) -> Record:
+    fields: Fields = {
+        "study_digest": study.digest(),
+        "split": "validation",
+        "calibrated": calibrated,
+        "calibration": calibration,
+    }
     return Record("reliability", fields, {"coefficients": np.array(coefficients)})
 
 
@@ -94,7 +124,7 @@ def priority_of(study: Study, coefficients: dict[str, float]) -> CalibratedPrior
         terms=study.priority.terms,
         coefficients=coefficients,
         standard_errors=dict.fromkeys(coefficients, 0.1),
-        tiers=study.priority.tiers,
+        tiers=study.priority.tiers or Tiers(),
         patients=40,
         study=study.digest(),
     )

@@ -14,6 +14,7 @@ from client.app import ACTS, SITES_VARIABLE, app, site_of
 from client.audit import Audit
 from client.site import Site
 from shared.errors import ConfigError
+from shared.recalibration import FITS_A_FOLD, Recalibration
 from shared.wire import RECORDS, Record
 from tests.client.hospital import RUN, Fields, Instruction, Weights, message, send, site_at, tiny_study
 
@@ -21,19 +22,24 @@ PERSON = "Erika_Mustermann_1964"
 
 ENROL: Instruction = ("enrol", {"run": RUN, "study": tiny_study().model_dump_json()}, {})
 DIGEST: Fields = {"study_digest": tiny_study().digest()}
-COEFFICIENTS: Weights = {"coefficients": np.zeros(4)}
+MAP: Fields = {**DIGEST, "split": "validation", "calibration": ""}
+MAPS = json.dumps([{"none": Recalibration().model_dump()}] * 2)
 TRAIN: Instruction = ("train", {**DIGEST, "run": RUN, "round": 1}, {})
 INSTRUCTIONS: list[Instruction] = [
     ENROL,
     TRAIN,
     ("evaluate", {**DIGEST, "round": 1, "split": "test", "final": True}, {}),
-    ("newton", {**DIGEST, "split": "validation", "site_index": 0, "sites": 1}, COEFFICIENTS),
-    ("reliability", {**DIGEST, "split": "validation", "calibrated": True}, COEFFICIENTS),
+    ("newton", {**DIGEST, "split": "validation"}, {"coefficients": np.zeros((3, 4))}),
+    ("newton_map", MAP, {"scores": np.zeros((3, 4)), "coefficients": np.zeros((3 * FITS_A_FOLD, 4))}),
+    ("held_out", {**DIGEST, "split": "validation", "maps": MAPS}, {"scores": np.zeros((3, 4))}),
+    ("histograms", MAP, {"scores": np.zeros((3, 4))}),
+    ("reliability", {**MAP, "calibrated": True}, {"coefficients": np.zeros(4)}),
     ("describe", DIGEST, {}),
     ("finish", {**DIGEST, "calibration": ""}, {}),
 ]
 ANSWERS = [
-    *("enrolment", "update", "segmentation", "derivatives", "reliability_bins"),
+    *("enrolment", "update", "segmentation", "derivatives", "derivatives", "held_out_losses"),
+    *("score_histograms", "reliability_bins"),
     "failure",  # statistics are not released unless the hospital lists them
     "finished",
 ]

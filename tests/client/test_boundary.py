@@ -52,7 +52,7 @@ def test_of_an_exception_only_its_code_leaves_and_the_story_stays_in_the_site_lo
 
 def test_what_the_gate_refuses_leaves_as_its_rule(tmp_path: Path) -> None:
     gate = Gate(Policy(minimum_patients=10), Audit(tmp_path / "audit.jsonl"))
-    sums = Record("derivatives", {"site": "north", "patients": 9}, {"gradient": np.ones(2)})
+    sums = Record("derivatives", {"site": "north", "patients": 9, "judged": 9}, {"gradient": np.ones(2)})
     log = logging.getLogger("test.boundary.quiet")
     log.propagate = False
     log.addHandler(logging.NullHandler())

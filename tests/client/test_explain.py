@@ -13,14 +13,18 @@ from client.gate import Gate
 from client.greeting import GREETING_EVERY_S
 from client.node import Node
 from client.policy import CONTROL, ON_REQUEST, RELEASABLE
+from shared.recalibration import FITS_A_FOLD, KINDS, Recalibration
 from shared.study import Study
 from shared.wire import RECORDS, Record
 from tests.client.hospital import (
+    FITS,
     Weights,
     enrol,
     evaluate,
     finish,
-    newton,
+    held_out,
+    histograms,
+    newton_map,
     reliability,
     site_at,
     tiny_study,
@@ -29,6 +33,7 @@ from tests.client.hospital import (
 
 STUDY = tiny_study()
 COEFFICIENTS = [0.1, 0.5, -0.1, 0.2]
+NO_MAP = Recalibration().model_dump(mode="json")
 
 
 def explained(tmp_path: Path, study: Study = STUDY, *, approved: bool = False, **policy: Any) -> Explanation:
@@ -46,7 +51,9 @@ def released(node: Node, study: Study, weights: Weights) -> dict[str, Record]:
         enrol(node, study),
         train(node, study, weights),
         evaluate(node, study, weights, "test", final=True),
-        node.newton(newton(study, COEFFICIENTS)),
+        node.newton_map(newton_map(study, COEFFICIENTS, np.zeros((FITS_A_FOLD * FITS, 4)))),
+        node.held_out(held_out(study, COEFFICIENTS, [dict.fromkeys(KINDS, NO_MAP)] * (FITS - 1))),
+        node.histograms(histograms(study, COEFFICIENTS)),
         node.reliability(reliability(study, COEFFICIENTS, calibrated=True)),
         finish(node, study, weights, None),
         node.describe(Record("describe", {"study_digest": study.digest()})),
@@ -93,7 +100,8 @@ def test_the_total_is_the_sum_over_the_plan_of_the_study(tmp_path: Path) -> None
     times = {one.kind: one.times for one in found.leaving}
     assert times["update"] == STUDY.training.rounds == 2
     assert times["segmentation"] == 3
-    assert times["derivatives"] == 26
+    assert times["derivatives"] == 26 + 2 * 51
+    assert (times["held_out_losses"], times["score_histograms"]) == (1, 3)
     kinds = {kind: one for one in found.leaving if (kind := one.kind) not in ON_REQUEST}
     assert found.bytes_in_all == sum(one.bytes_each * (one.times or 0) for one in kinds.values())
     assert (
@@ -153,11 +161,12 @@ def test_without_a_reading_order_its_records_do_not_leave(tmp_path: Path) -> Non
     assert "fits no reading order" not in found.text().split("What leaves\n")[0]
 
 
-def test_an_intercept_for_each_site_is_counted_for_as_many_as_said(tmp_path: Path) -> None:
+@pytest.mark.parametrize("site_intercept", ["none", "own", "shrunk"])
+def test_intercepts_of_other_sites_cross_nothing(site_intercept: str) -> None:
     assert STUDY.priority is not None
-    study = tiny_study(priority={**STUDY.priority.model_dump(), "site_intercept": True})
-    assert np.shape(arrays_of("derivatives", study)["gradient"]) == (20 + 3,)
-    assert "given for 20 sites" in of(explained(tmp_path, study), "derivatives").how_often
+    study = tiny_study(priority={**STUDY.priority.model_dump(), "site_intercept": site_intercept})
+    sizes = {name: array.shape for name, array in arrays_of("derivatives", study).items()}
+    assert sizes == {name: array.shape for name, array in arrays_of("derivatives", STUDY).items()}
 
 
 def test_the_page_is_plain_deterministic_and_narrow(tmp_path: Path) -> None:

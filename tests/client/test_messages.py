@@ -66,7 +66,7 @@ def test_a_message_without_an_instruction_is_answered_once_and_cannot_be_read() 
 
 def test_a_reply_holds_the_released_records_in_order_and_nothing_else() -> None:
     asked = message(("train", FIELDS, {}))
-    fields: Fields = {"site": "north", "patients": 9}
+    fields: Fields = {"site": "north", "patients": 9, "judged": 9}
     failed: Fields = {"site": "north", "code": "data", "cases": 0}
     sums = Record("derivatives", fields, {"w": np.ones(2)})
     reply = reply_to(asked, [Released(sums), Released(Record("failure", failed))])

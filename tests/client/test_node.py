@@ -12,22 +12,29 @@ import pytest
 from flwr.common.serde import message_to_proto
 
 from client.data import cache
+from client.findings import Findings, finding
 from client.inference import probabilities
 from client.node import Node
-from client.worklist import REASON_PREFIX
-from shared.calibration import logistic_shapes, logistic_sums, with_site_intercept
+from client.result import Finding
+from client.worklist.run_table import REASON_PREFIX
+from shared.calibration import logistic_shapes, logistic_sums
 from shared.errors import ConfigError, DataError, PolicyError, WardroundError, WireError
+from shared.folds import folds_of
 from shared.metrics import segmentation_shapes
 from shared.model import TrainedModel, build, set_weights
+from shared.recalibration import Recalibration
+from shared.study import NETWORK_FEATURES
 from shared.unlabelled import UNLABELLED
 from shared.wire import Record
 from tests.client.hospital import (
+    FITS,
     PATIENTS,
     Fields,
     Weights,
     enrol,
     evaluate,
     finish,
+    histograms,
     message,
     newton,
     priority_of,
@@ -41,6 +48,7 @@ from tests.client.hospital import (
 STUDY = tiny_study()
 PRIVATE = tiny_study(privacy={"epsilon": 8.0, "delta": 1e-3, "clip": 1.0})
 SLOPES = {"finding_probability": 1.2, "volume_ml": 0.4, "age": 0.3}
+COEFFICIENTS = [0.1, 0.5, -0.1, 0.2]
 COUNTED = ("train", "validation", "test")
 
 
@@ -155,30 +163,133 @@ def test_the_final_evaluation_keeps_features_of_test_and_validation_at_the_site(
         assert isinstance(features, dict)
         assert row["outcome"] == int(table[str(row["case"])]["urgent"])
         assert "urgent" not in features
-        assert {"finding_probability", "volume_ml", "finding_count"} <= features.keys()
+        assert features.keys() >= set(NETWORK_FEATURES) - {"uncertainty"}
+        assert "uncertainty" not in features
 
 
-@pytest.mark.parametrize("site_intercept", [False, True])
-def test_newton_answers_the_derivatives_over_the_kept_scans(
-    phantoms: Path, tmp_path: Path, weights: Weights, site_intercept: bool
+def test_findings_are_measured_for_the_final_model_alone(
+    node: Node, weights: Weights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured: list[Findings] = []
+
+    def noted(found: Findings) -> tuple[Finding, ...]:
+        measured.append(found)
+        return ()
+
+    monkeypatch.setattr(finding, "_measured", noted)
+    evaluate(node, STUDY, weights, "test", final=False)
+    assert measured == []
+    evaluate(node, STUDY, weights, "test", final=True)
+    assert len(measured) == len(kept(node))
+
+
+def test_a_study_with_flips_keeps_how_sure_its_final_model_is(
+    phantoms: Path, tmp_path: Path, weights: Weights
+) -> None:
+    mirrored = tiny_study(evaluation={**STUDY.evaluation.model_dump(), "flips": ["x"]})
+    node = Node(site_at(phantoms, tmp_path / "work"))
+    enrol(node, mirrored)
+    evaluate(node, mirrored, weights, "test", final=True)
+    rows = kept(node)
+    assert rows
+    for row in rows:
+        features = row["features"]
+        assert isinstance(features, dict)
+        assert 0 <= features["uncertainty"] <= 1
+
+
+def test_newton_answers_the_derivatives_over_the_kept_scans_but_those_of_a_fold(final: Node) -> None:
+    coefficients = [0.1, 0.5, -0.1, 0.2]
+    found = final.newton(newton(STUDY, coefficients))
+    rows = [row for row in kept(final) if row["split"] == "validation"]
+    design = np.array([_design_row(row["features"]) for row in rows])
+    outcome = np.array([row["outcome"] for row in rows])
+    fold = folds_of([str(row["patient"]) for row in rows], folds=2, salt="wardround\x001", minimum_patients=2)
+    assert set(fold) == {0, 1}
+    for j in range(FITS):
+        expected = logistic_sums(design[fold != j], outcome[fold != j], np.array(coefficients))
+        for name in logistic_shapes(len(coefficients)):
+            np.testing.assert_allclose(found.arrays[name][j], expected[name], rtol=1e-12, atol=1e-12)
+    assert found.integer("patients") == found.integer("judged") == len(rows)
+
+
+def test_a_site_too_small_for_folds_is_in_every_fit_and_judges_none(
+    phantoms: Path, tmp_path: Path, weights: Weights
+) -> None:
+    node = Node(site_at(phantoms, tmp_path / "work", policy={"studies": "any", "minimum_patients": 5}))
+    enrol(node, STUDY)
+    evaluate(node, STUDY, weights, "test", final=True)
+    found = node.newton(newton(STUDY, COEFFICIENTS))
+    assert found.integer("patients") == found.arrays["patients"][0] == found.arrays["patients"][-1] > 0
+    assert found.integer("judged") == 0
+    assert node.histograms(histograms(STUDY, COEFFICIENTS)).integer("patients") == 0  # stops at the gate
+
+
+def test_histograms_count_the_rarer_outcome_and_part_no_fold_that_holds_too_few(final: Node) -> None:
+    rows = [row for row in kept(final) if row["split"] == "validation"]
+    outcomes = [int(str(row["outcome"])) for row in rows]
+    found = final.histograms(histograms(STUDY, COEFFICIENTS))
+    assert found.arrays["positives"][-1].sum() == sum(outcomes)
+    assert found.arrays["negatives"][-1].sum() == len(rows) - sum(outcomes)
+    assert found.integer("patients") == min(sum(outcomes), len(rows) - sum(outcomes))
+    fold = folds_of([str(row["patient"]) for row in rows], folds=2, salt="wardround\x001", minimum_patients=2)
+    smallest = min(
+        sum(o == y for o, f in zip(outcomes, fold, strict=True) if f == k) for k in (0, 1) for y in (0, 1)
+    )
+    for j in (0, 1):
+        left = [o for o, f in zip(outcomes, fold, strict=True) if f != j]
+        assert found.arrays["positives"][j].sum() == (sum(left) if smallest >= 2 else 0)
+
+
+def test_a_map_goes_between_score_and_sums(final: Node) -> None:
+    shift = Recalibration(kind="platt", parameters=(0.7, 1.0, 0.0, 0.0)).model_dump_json()
+    plain = final.reliability(reliability(STUDY, COEFFICIENTS, calibrated=True))
+    moved = final.reliability(reliability(STUDY, COEFFICIENTS, calibrated=True, calibration=shift))
+    same = final.reliability(reliability(STUDY, [COEFFICIENTS[0] + 0.7, *COEFFICIENTS[1:]], calibrated=True))
+    assert not np.array_equal(plain.arrays["probability_sum"], moved.arrays["probability_sum"])
+    np.testing.assert_allclose(moved.arrays["probability_sum"], same.arrays["probability_sum"], atol=1e-12)
+
+
+def test_one_scan_whose_value_cannot_be_is_left_out_and_costs_no_other(final: Node) -> None:
+    before = final.newton(newton(STUDY, COEFFICIENTS)).integer("patients")
+    (path,) = (final.site.work / "studies").glob("*.scans.json")
+    rows = kept(final)
+    next(row for row in rows if row["split"] == "validation")["features"]["volume_ml"] = -1.0  # type: ignore[index]
+    path.write_text(json.dumps(rows))
+    assert final.newton(newton(STUDY, COEFFICIENTS)).integer("patients") == before - 1
+
+
+def test_scans_that_can_have_no_priority_are_named_in_the_sites_log(
+    phantoms: Path, tmp_path: Path, weights: Weights
 ) -> None:
     assert STUDY.priority is not None
-    study = tiny_study(priority={**STUDY.priority.model_dump(), "site_intercept": site_intercept})
+    terms = [{"feature": "finding_probability"}, {"feature": "age", "transform": "logit"}]
+    study = tiny_study(priority={**STUDY.priority.model_dump(), "terms": terms})
     node = Node(site_at(phantoms, tmp_path / "work"))
     enrol(node, study)
     evaluate(node, study, weights, "test", final=True)
-    coefficients = [0.1, -0.2, 0.3, 0.5, -0.1, 0.2] if site_intercept else [0.1, 0.5, -0.1, 0.2]
-    found = node.newton(newton(study, coefficients))
-    rows = [row for row in kept(node) if row["split"] == "validation"]
-    design = np.array([_design_row(row["features"]) for row in rows])
-    if site_intercept:
-        design = with_site_intercept(design, site_index=1, sites=3)
-    outcome = np.array([row["outcome"] for row in rows])
-    expected = logistic_sums(design, outcome, np.array(coefficients))
-    for name, shape in logistic_shapes(len(coefficients)).items():
-        assert found.arrays[name].shape == shape
-        np.testing.assert_allclose(found.arrays[name], expected[name], rtol=1e-12, atol=1e-12)
-    assert found.integer("patients") == len(rows)
+    assert (
+        "left out of the priority, for a value that cannot be: phantom_"
+        in (node.site.work / "site.log").read_text()
+    )
+
+
+def test_a_calibration_that_cannot_be_read_is_the_coordinators_fault(final: Node) -> None:
+    for text in ("{", "[]", '{"kind": "spline"}'):
+        with pytest.raises((WireError, ConfigError)):
+            final.reliability(reliability(STUDY, COEFFICIENTS, calibrated=True, calibration=text))
+
+
+def test_columns_that_the_site_lacks_are_counted_and_named_in_its_own_log(
+    phantoms: Path, tmp_path: Path
+) -> None:
+    assert STUDY.priority is not None
+    terms = [*STUDY.priority.model_dump()["terms"], {"feature": "smoker", "kind": "flag"}]
+    study = tiny_study(priority={**STUDY.priority.model_dump(), "terms": terms})
+    node = Node(site_at(phantoms, tmp_path / "work"))
+    assert enrol(node, study).integer("history_lacking") == 1
+    assert "smoker is missing for every patient" in (node.site.work / "site.log").read_text()
+    assert enrol(Node(site_at(phantoms, tmp_path / "other")), STUDY).integer("history_lacking") == 0
 
 
 def _design_row(features: object) -> list[float]:
@@ -300,7 +411,7 @@ def test_finishing_writes_what_the_doctor_reads(final: Node, weights: Weights, i
     assert table["probability"].is_monotonic_decreasing
     because = [column for column in table.columns if column.startswith(REASON_PREFIX)]
     for _, row in table.iterrows():
-        assert math.fsum([row["intercept"], *row[because]]) == row["log_odds"]
+        assert math.fsum([row["intercept"], row["calibration"], *row[because]]) == row["log_odds"]
     predictions = pd.read_csv(work / "predictions.csv", float_precision="round_trip")
     assert len(predictions) == len(kept(final))
     both = table.merge(predictions, on="case")

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from client.findings import find, judge
+from client.findings import judge
 from client.inference import probabilities
 from client.training import Case, Span, train
 from shared.metrics import finish_segmentation, segmentation_sums
@@ -13,6 +13,7 @@ from shared.model import Weights, build, initial_weights, set_weights
 from shared.study import Study
 from shared.unlabelled import UNLABELLED
 from simulations.anatomy import SHIFTS, draw_scan
+from tests.client.findings.grids import found_at
 from tests.client.hospital import tiny_study
 
 SIDE = 24
@@ -54,7 +55,7 @@ def figures(weights: Weights, cases: list[Case], study: Study) -> dict[str, Any]
     for image, label in cases:
         found = probabilities(net.eval(), image, study)
         counted = (int(np.count_nonzero(label == 1)),)
-        findings = find(found, study, spacing_mm=(1.5,) * 3)
+        findings = found_at(found, study, (1.5,) * 3)
         results.append(judge(findings, label, counted, study, probabilities=found))
     return finish_segmentation(segmentation_sums(results, bins=100), study.task.classes)
 

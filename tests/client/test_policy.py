@@ -124,7 +124,7 @@ def test_hours_that_mean_nothing_are_refused(hours: Any) -> None:
         Policy.parse({"hours": hours}, "policy")
 
 
-@pytest.mark.parametrize("kind", ["enrol", "train", "evaluate", "newton", "reliability", "finish"])
+@pytest.mark.parametrize("kind", ["enrol", "train", "evaluate", "newton", "histograms", "finish"])
 def test_only_training_and_scoring_wait_for_the_hours(tmp_path: Path, kind: str) -> None:
     closed = refusal(rules(tmp_path, studies="any", hours="20:00-06:00", now=DAY), STUDY, kind)
     assert closed == ("policy.hours" if kind in ("train", "evaluate") else None)

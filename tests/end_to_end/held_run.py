@@ -12,7 +12,7 @@ from typing import Any
 
 from server.aggregation import RunningSum, Step
 from server.board import Board
-from server.calibration import _Attempt
+from server.calibration.score import _Fitting
 from server.enrolment import Enrolment
 from server.evaluation import Evaluation
 from server.messages import Mailbox
@@ -68,7 +68,7 @@ MOMENTS: dict[str, Callable[[str], None]] = {
         Path, "replace", lambda _, to: Path(to).name.startswith("round-"), before=True
     ),
     "final evaluation": at(Evaluation, "add", lambda self, _: self.question.phase == "evaluation"),
-    "calibration": at(_Attempt, "_derivatives", lambda _, coefficients: coefficients.any()),
+    "calibration": at(_Fitting, "gather", lambda _, coefficients: coefficients.any()),
     "the sites have finished": at(Results, "write", before=True),
     "done and not yet told": at(Board, "enter", lambda _, phase, *__: phase == "done"),
 }

@@ -48,7 +48,9 @@ def test_the_events_are_exactly_what_was_not_used(results: Results) -> None:
     found = {(e.phase, e.round, e.site, e.status, e.reason) for e in results.events}
     refused = {("training", n, "sends-nan", "refused", "not_finite") for n in (1, 2, 3)}
     late = {(phase, n, "late", "late", "deadline") for phase, n in (("validation", 1), ("training", 2))}
-    assert found == {*late, *refused}  # the same message asks for both
+    few = {entry for entry in found if entry[0].endswith("histograms")}  # few urgent ones, or few others
+    assert {(status, reason) for *_, status, reason in few} <= {("refused", "policy.minimum_patients")}
+    assert found - few == {*late, *refused}  # the same message asks for both
 
 
 def test_without_tumours_sensitivity_is_undefined_and_specificity_is_not(results: Results) -> None:

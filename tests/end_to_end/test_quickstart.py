@@ -36,6 +36,17 @@ def test_the_quickstart_keeps_its_promises(quickstart: Path) -> None:
     assert after is not None
     assert after < before / 2
     assert calibration.converged
+    assert calibration.map is not None
+    assert len(calibration.map.candidates) == 5
+    assert set(calibration.sites) == set(results.sites)
+    for site, own in calibration.sites.items():
+        assert own.in_folds == own.patients, site
+        assert own.slope is not None
+        assert own.slope_error is not None
+        assert abs(own.slope - 1) < 3.5 * own.slope_error, site
+        urgent = own.tiers["urgent"]
+        assert urgent.sensitivity_interval is not None
+        assert urgent.sensitivity_interval[1] >= 0.95, site  # what was promised is not ruled out
     for name, fitted in calibration.coefficients.items():
         assert fitted.truth is not None
         assert fitted.standard_error is not None

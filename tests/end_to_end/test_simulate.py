@@ -6,11 +6,17 @@ import math
 from pathlib import Path
 
 import jsonschema
+import numpy as np
 import pytest
 
 from client.audit import Audit
 from server.results import SCHEMA_FILE
+from shared.calibration import logistic_sums_many
+from shared.folds import folds_of
 from shared.model import TrainedModel, digest
+from shared.priority import coefficient_names, design_matrix
+from shared.shrinkage import fit_shrunk, intercept_at, with_deviation_names, with_deviations
+from shared.study import Study
 from tests.end_to_end.conftest import TINY, FinishedRun, Forked, command
 
 SITES = ["east", "north", "south", "west"]
@@ -52,7 +58,8 @@ def test_every_site_has_a_reading_order_whose_reasons_add_up(finished: FinishedR
         assert len(worklist) == finished.results.sites[site].patients.test
         for row in worklist:
             assert predictions[row["case"]]["split"] == "test"
-            terms = [float(row["intercept"]), *(float(v) for k, v in row.items() if k.startswith("because_"))]
+            because = (float(v) for k, v in row.items() if k.startswith("because_"))
+            terms = [float(row["intercept"]), float(row["calibration"]), *because]
             assert 1 / (1 + math.exp(-math.fsum(terms))) == pytest.approx(float(row["probability"]), abs=1e-6)
 
 
@@ -71,7 +78,8 @@ def test_sites_and_coordinator_hold_the_same_model(finished: FinishedRun) -> Non
     for site in SITES:
         own = TrainedModel.load(finished.out / "sites" / site / "model")
         assert digest(own.weights) == digest(model.weights)
-        assert own.priority == model.priority
+        assert own.priority == model.priority.at_site(site)
+        assert own.priority != model.priority
 
 
 @pytest.mark.parametrize("site", SITES)
@@ -86,6 +94,24 @@ def test_evaluate_gives_exactly_that_sites_figures_again(
     federated = finished.results.evaluation.federated
     assert federated is not None
     assert found["segmentation"] == federated.sites[site].model_dump(mode="json")
+
+
+def test_evaluate_says_how_well_uncertainty_ranks_errors_with_rounds_as_an_ensemble(
+    finished: FinishedRun, forked: Forked
+) -> None:
+    (data,) = (finished.out / "data").glob("north-*")
+    rounds = sorted((finished.out / "checkpoints").iterdir())
+    ended = forked(
+        "evaluate", finished.out / "model", data, "--uncertainty", "--ensemble", rounds[0], "--json"
+    )
+    assert ended.code == 0, ended.stderr
+    found = json.loads(ended.stdout)
+    detection = found["error_detection"]
+    assert (detection["flips"], detection["networks"]) == (["x", "y", "z"], 2)
+    assert detection["scans"]["cases"] == found["segmentation"]["scans"] == 40
+    damaged = forked("evaluate", finished.out / "model", data, "--ensemble", data)
+    assert damaged.code == 2
+    assert "no network of this model's shape" in damaged.stderr
 
 
 def test_nothing_that_leaves_a_site_names_a_case(finished: FinishedRun) -> None:
@@ -107,3 +133,35 @@ def test_baselines_are_judged_beside_the_federated_model(prepared: Path, forked:
     for site, model in evaluation.local_only.items():
         assert model.own == model.sites[site]
         assert model.own.scans == evaluation.federated.sites[site].scans
+
+
+def test_the_priority_is_what_the_rows_of_all_sites_give_in_one_place(finished: FinishedRun) -> None:
+    """A witness: the same mathematics on rows that no coordinator ever sees together."""
+    study = Study.load(finished.out / "study.yaml")
+    assert study.priority is not None
+    terms, folds = study.priority.terms, study.priority.folds
+    designs, outcomes, fold = [], [], []
+    for site in SITES:
+        (kept,) = (finished.out / "sites" / site / "studies").glob("*.scans.json")
+        scans = [row for row in json.loads(kept.read_text()) if row["split"] == "validation"]
+        scans = [row for row in scans if row["outcome"] is not None]
+        designs.append(design_matrix(terms, [row["features"] for row in scans]))
+        outcomes.append(np.array([row["outcome"] for row in scans]))
+        salt = f"{study.evaluation.split_salt}\0{study.seed}"
+        fold.append(folds_of([row["patient"] for row in scans], folds=folds, salt=salt, minimum_patients=2))
+    number = np.repeat(np.arange(len(SITES)), [len(rows) for rows in designs])
+    wide = with_deviations(np.vstack(designs), number, len(SITES))
+    fits = fit_shrunk(
+        lambda b: logistic_sums_many(wide, np.concatenate(outcomes), b, fold=np.concatenate(fold)),
+        folds + 1,
+        names=with_deviation_names(coefficient_names(terms), SITES),
+        ridge=study.priority.ridge,
+        max_steps=study.priority.max_steps,
+    )
+    assert finished.results.calibration is not None
+    found = {name: c.estimate for name, c in finished.results.calibration.coefficients.items()}
+    for site in SITES:
+        assert found[f"intercept[{site}]"] == pytest.approx(intercept_at(fits[-1], site), abs=1e-8)
+    assert found["intercept"] == pytest.approx(intercept_at(fits[-1], None), abs=1e-8)
+    slopes = fits[-1].coefficients[-len(terms) :]
+    assert [found[term.name] for term in terms] == pytest.approx(slopes, abs=1e-8)

@@ -8,18 +8,18 @@ from typing import Any
 import numpy as np
 from flwr.app import Error, Message, RecordDict
 
+from client.calibrating import Calibrating
 from client.gate import Released
+from client.kept import ScanRow
 from client.messages import instruction_of, instructions_in, reply_to
 from server.federation import Federation
 from server.results import Results
 from server.run import Run, RunSettings
 from shared import __version__
-from shared.calibration import logistic_sums, with_site_intercept
 from shared.metrics import ScanResult, segmentation_sums
-from shared.reliability import reliability_sums
 from shared.study import Priority, Strategy, Study, Task, Term, Training, Urgent
 from shared.sums import FloatArray
-from shared.wire import Record
+from shared.wire import Record, Scalar
 from simulations.engine import InlineGrid
 
 Answer = Record | RecordDict | Error | list[Record] | None
@@ -50,6 +50,20 @@ class FakeSite:
     probability: FloatArray
     instead: dict[str, Act] = field(default_factory=dict)
     asked: list[Record] = field(default_factory=list)
+    minimum: int = 2
+    study: Study = STUDY
+
+    @property
+    def rows(self) -> list[ScanRow]:
+        """Its patients as they are kept at a site."""
+        features = [
+            {"a": float(x[1]), "b": float(x[2]), "finding_probability": float(p)}
+            for x, p in zip(self.design, self.probability, strict=True)
+        ]
+        return [
+            ScanRow(f"{self.name}-{n}", f"{self.name}-{n}", "test", one, int(y), ())
+            for n, (one, y) in enumerate(zip(features, self.outcome, strict=True))
+        ]
 
     @property
     def patients(self) -> int:
@@ -70,13 +84,8 @@ def usual(site: FakeSite, record: Record) -> Answer:
         return update(site, record)
     if record.kind == "evaluate":
         return segmentation(site, record)
-    if record.kind == "newton":
-        return derivatives(site, record)
-    if record.kind == "reliability":
-        b = record.arrays["coefficients"]
-        p = 1 / (1 + np.exp(-(site.design @ b))) if record.fields["calibrated"] else site.probability
-        sums = reliability_sums(p, site.outcome, bins=10)
-        return Record("reliability_bins", {"site": site.name, "patients": site.patients}, sums.to_arrays())
+    if record.kind in CALIBRATING:
+        return calibrating(site, record)
     return Record("finished", {"site": site.name, "patients": site.patients, "seismometer": "off"})
 
 
@@ -84,13 +93,14 @@ def enrolment(site: FakeSite, /, **changes: Any) -> Record:
     """Join, with some fields changed."""
     fields: dict[str, Any] = {
         "site": site.name,
-        "study_digest": STUDY.digest(),
+        "study_digest": site.study.digest(),
         "wardround": __version__,
         "train": site.patients,
         "validation": 5,
         "test": 5,
         "skipped": '{"unreadable": 2}',
         "patient_unit": "patient",
+        "history_lacking": 0,
     }
     return Record("enrolment", {**fields, **changes})
 
@@ -128,16 +138,33 @@ def scan(*, overlap: int, truth: int, called: bool, score: float) -> ScanResult:
     return ScanResult(np.array([overlap]), np.array([predicted]), np.array([truth]), called, truth > 0, score)
 
 
-def derivatives(site: FakeSite, record: Record) -> Record:
-    """As client.node does it."""
-    b = record.arrays["coefficients"]
-    design = site.design
-    if len(b) != design.shape[1]:
-        design = with_site_intercept(
-            design, site_index=record.integer("site_index"), sites=record.integer("sites")
-        )
-    sums = logistic_sums(design, site.outcome, b)
-    return Record("derivatives", {"site": site.name, "patients": site.patients}, sums.to_arrays())
+CALIBRATING = ("newton", "newton_map", "held_out", "histograms", "reliability")
+
+
+def calibrating(site: FakeSite, record: Record) -> Record:
+    """What client.node answers, of the same patients in every split, whom the gate always lets through."""
+    study = site.study
+    found = Calibrating(
+        study, site.rows, site.outcome, split=record.text("split"), minimum_patients=site.minimum
+    )
+    arrays = record.arrays
+    fields: dict[str, Scalar] = {"site": site.name, "patients": site.patients}
+    if record.kind == "newton":
+        sums = found.derivatives(arrays["coefficients"])
+        return Record("derivatives", {**fields, "judged": found.judged}, sums.to_arrays())
+    text = record.text("maps" if record.kind == "held_out" else "calibration")
+    if record.kind == "newton_map":
+        sums = found.map_derivatives(arrays["scores"], arrays["coefficients"], text)
+        return Record("derivatives", {**fields, "judged": found.judged}, sums.to_arrays())
+    if record.kind == "held_out":
+        return Record("held_out_losses", fields, found.losses(arrays["scores"], text).to_arrays())
+    if record.kind == "histograms":
+        sums, fewest = found.histograms(arrays["scores"], text)
+        if fewest < site.minimum:
+            return Record("failure", {"site": site.name, "code": "policy.minimum_patients", "cases": 0})
+        return Record("score_histograms", fields, sums.to_arrays())
+    sums = found.reliability(arrays["coefficients"], text if record.fields["calibrated"] else None)
+    return Record("reliability_bins", fields, sums.to_arrays())
 
 
 def failing(code: str) -> Act:
@@ -150,7 +177,16 @@ def silent(site: FakeSite, record: Record) -> Answer:
     return None
 
 
-def hospitals(*names: str, seed: int = 0, **instead: Mapping[str, Act]) -> list[FakeSite]:
+def with_priority(**changes: Any) -> Study:
+    """STUDY with another way to calibrate."""
+    assert STUDY.priority is not None
+    values = {**STUDY.priority.model_dump(), **changes}
+    return STUDY.model_copy(update={"priority": Priority.parse(values, "test study")})
+
+
+def hospitals(
+    *names: str, seed: int = 0, study: Study = STUDY, **instead: Mapping[str, Act]
+) -> list[FakeSite]:
     """Unequal sites with correlated rows; `instead` is what some of them do, by name."""
     rng = np.random.default_rng(seed)
     sites = []
@@ -161,6 +197,7 @@ def hospitals(*names: str, seed: int = 0, **instead: Mapping[str, Act]) -> list[
         outcome = (rng.random(patients) < truth).astype(np.float64)
         design = np.column_stack([np.ones(patients), x])
         sites.append(FakeSite(name, design, outcome, rng.random(patients), dict(instead.get(name, {}))))
+        sites[-1].study = study
     return sites
 
 

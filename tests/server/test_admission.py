@@ -78,7 +78,7 @@ REFUSALS: dict[str, tuple[Callable[[], Accepted | Refused], str]] = {
     "one infinity": (lambda: judge(arrays=with_value(-np.inf)), "not_finite"),
     "an enormous norm": (lambda: judge(arrays=with_value(101.0)), "norm"),
     "values near the end of float32": (lambda: judge(arrays=with_value(3e38)), "norm"),
-    "another kind of answer": (lambda: judge(kind="derivatives"), "kind.derivatives"),
+    "another kind of answer": (lambda: judge(kind="reliability_bins"), "kind.reliability_bins"),
     "a private study and no epsilon": (lambda: judge(privacy=PRIVACY), "epsilon"),
     "an epsilon that is not a number": (lambda: judge(privacy=PRIVACY, epsilon=float("nan")), "epsilon"),
     "more epsilon than the study promises": (lambda: judge(privacy=PRIVACY, epsilon=8.1), "epsilon"),

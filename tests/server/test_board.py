@@ -107,7 +107,8 @@ def test_a_run_shows_its_phases_and_who_is_awaited_while_it_asks(tmp_path: Path)
         seen.append((record.kind, found.phase, found.round, tuple(found.awaited)))
         return usual(site, record)
 
-    kinds = ("enrol", "train", "evaluate", "newton", "reliability", "finish")
+    calibrating = ("newton", "newton_map", "histograms", "held_out", "reliability")
+    kinds = ("enrol", "train", "evaluate", *calibrating, "finish")
     sites = hospitals("north", "east", east=dict.fromkeys(kinds, watching))
     results = run(sites, tmp_path)
     shown = list(dict.fromkeys(entry[:3] for entry in seen))
@@ -117,8 +118,7 @@ def test_a_run_shows_its_phases_and_who_is_awaited_while_it_asks(tmp_path: Path)
         ("evaluate", "training", 2),
         ("train", "training", 2),
         ("evaluate", "evaluation", 2),
-        ("newton", "calibration", 2),
-        ("reliability", "calibration", 2),
+        *((kind, "calibration", 2) for kind in calibrating),
         ("finish", "finish", 2),
     ]
     assert all(awaited == ("east", "north") for kind, *_, awaited in seen if kind != "enrol")

@@ -162,7 +162,7 @@ def test_a_body_without_end_is_cut_off(link: SuperLink) -> None:
             b"POST /v1/fleet/push-object HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n"
             b"content-type: application/protobuf\r\n\r\n"
         )
-        for _ in range(5):
+        for _ in range(4 * MAX_MESSAGE_MB + 1):
             wire.sendall(b"40000\r\n" + b"\0" * 2**18 + b"\r\n")
         assert status(wire) == 413  # while the body goes on
 

@@ -23,7 +23,7 @@ from tests.server.fake_sites import (
     Act,
     FakeGrid,
     FakeSite,
-    derivatives,
+    calibrating,
     enrolled,
     enrolment,
     failing,
@@ -256,7 +256,7 @@ def test_when_nobody_can_calibrate_the_model_still_stands(tmp_path: Path) -> Non
 
 def test_sums_of_another_shape_are_refused_and_the_others_count(tmp_path: Path) -> None:
     def other_shape(site: FakeSite, record: Record) -> Record:
-        answer = derivatives(site, record)
+        answer = calibrating(site, record)
         return Record("derivatives", answer.fields, {**answer.arrays, "gradient": np.zeros(1)})
 
     results = run(hospitals("north", "east", "south", south={"newton": other_shape}), tmp_path)

@@ -14,6 +14,7 @@ from client.messages import reply_to
 from server import messages
 from server.arrivals import TOO_LARGE_CODE, UNREADABLE_CODE
 from server.messages import Reply, content_of, exchange
+from shared.packing import record_at
 from shared.wire import Record
 from tests.server.fake_sites import FakeGrid, FakeSite, hospitals, silent, update
 
@@ -102,13 +103,23 @@ def test_arrays_that_two_instructions_share_are_sent_once() -> None:
 def test_instructions_for_many_are_written_once(monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[object] = []
 
-    def noted(records: Sequence[Record]) -> RecordDict:
+    def noted(records: Sequence[Record], packed: dict[int, list[bytes]] | None = None) -> RecordDict:
         written.append(records)
-        return content_of(records)
+        return content_of(records, packed)
 
     monkeypatch.setattr(messages, "content_of", noted)
     assert len(asked(FakeGrid(hospitals(*"abcdef")))) == 6
     assert len(written) == 1
+
+
+def test_arrays_that_go_to_many_with_other_words_are_packed_once() -> None:
+    packed: dict[int, list[bytes]] = {}
+    others = [Record(TRAIN.kind, {**TRAIN.fields, "run": run}, TRAIN.arrays) for run in "abc"]
+    contents = [content_of([record], packed) for record in others]
+    assert len(packed) == 1
+    first, *rest = (content.config_records["0"]["arrays"] for content in contents)
+    assert all(one is first for one in rest)
+    assert [dict(record_at(c.config_records, 0).fields) for c in contents] == [dict(r.fields) for r in others]
 
 
 def test_one_record_that_cannot_be_read_does_not_spoil_the_others() -> None:

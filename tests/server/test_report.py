@@ -166,6 +166,31 @@ def test_the_headline_numbers_are_those_of_the_results(rich: Results, page: str)
     assert rich.study_digest in seen
 
 
+def test_the_calibration_is_told_with_all_that_was_compared_and_promised(rich: Results, page: str) -> None:
+    calibration = rich.calibration
+    assert calibration is not None
+    assert calibration.map is not None
+    text = " ".join(Page(page).text.split())
+    assert calibration.map.why in text
+    for one in calibration.map.candidates:
+        assert f"{one.log_loss:.4f}" in text, one.kind
+    for brier in (calibration.brier_before, calibration.brier_after):
+        assert brier is not None
+        for part in (brier.reliability, brier.resolution, brier.uncertainty, brier.within_bins):
+            assert f"{part:.4f}" in text
+    for name, site in calibration.sites.items():
+        assert f"{site.intercept:+.2f}" in text, name
+        if site.slope is not None and site.slope_error is not None:
+            assert f"{site.slope:+.2f} ± {1.96 * site.slope_error:.2f}" in text, name
+    assert "sensitivity 0.90 (0.80 to 0.95), n = " in text
+    assert "sensitivity 0.81" in text  # what the pooled rule would have done
+    assert text.count("the lowest bound of all sites: nothing is guaranteed here") == 6
+    assert "counts not released" in text
+    for guarantee in calibration.guarantees.values():
+        assert guarantee in text
+    assert "standard deviation between sites is 0.30" in text
+
+
 def test_every_reply_and_every_skipped_case_is_accounted_for(rich: Results, page: str) -> None:
     text = Page(page).text
     assert "29 of 32 replies used, 1 failed, 1 late, 1 refused" in text
@@ -200,7 +225,7 @@ def test_equal_results_give_equal_pages(rich: Results, page: str, tmp_path: Path
 
 def test_figures_take_every_colour_and_font_from_the_page(page: str) -> None:
     drawings = re.findall(r"<svg.*?</svg>", page, flags=re.DOTALL)
-    assert len(drawings) == 4
+    assert len(drawings) == 5
     for drawing in drawings:
         assert re.findall(r"#[0-9a-f]{6};", drawing) == []
         assert "DejaVu" not in drawing

@@ -29,6 +29,7 @@ def test_the_federated_model_stands_beside_every_baseline_and_every_site() -> No
         assert f"{federated.sites[site].dice:.3f}" in models
     assert "all scans pooled" in models
     assert results.calibration is not None
+    assert "calibration platt: held-out log loss 0.4012" in calibration
     for figures in (results.calibration.before, results.calibration.after):
         assert f"{figures.ece:.3f}" in calibration
 
@@ -86,3 +87,28 @@ def test_an_undefined_figure_is_called_so_and_never_zero() -> None:
     assert lines["sensitivity"] == lines["auroc"] == "not defined"
     assert lines["specificity"] == "1.000"
     assert lines["skipped: unreadable"] == "3"
+
+
+def test_how_well_uncertainty_ranks_errors_is_told_with_counts_and_bound_where_it_was_asked_for() -> None:
+    federated = rich_results().evaluation.federated
+    assert federated is not None
+    found = {
+        "segmentation": federated.pooled.model_dump(),
+        "calibration": None,
+        "skipped": {},
+        "split": "all",
+    }
+    assert "error detection" not in text(evaluation_table({**found, "error_detection": None}))
+    detection = {
+        "networks": 1,
+        "flips": ["x"],
+        "acceptable_dice": 0.7,
+        "scans": {"cases": 60, "errors": 19, "area": 0.9224, "area_bound": 0.0046},
+        "findings": {"cases": 47, "errors": 0, "area": None, "area_bound": None},
+    }
+    shown = text(evaluation_table({**found, "error_detection": detection}))
+    lines = [line.strip("│").split("│") for line in shown.splitlines() if "error detection" in line]
+    assert [[cell.strip() for cell in line] for line in lines] == [
+        ["error detection, area (19 of 60 scans wrong)", "0.922 +/- 0.005"],
+        ["error detection, area (0 of 47 findings wrong)", "not defined"],
+    ]

@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.files import private_folder, write_atomically
+from shared.errors import DataError
+from shared.files import folder_atomically, one_at_a_time, private_folder, write_atomically
 
 
 def test_the_file_and_its_folders_appear_when_all_is_written(tmp_path: Path) -> None:
@@ -90,3 +91,38 @@ def test_a_file_that_is_not_durable_is_whole_but_not_flushed(
         temporary.write_text("new")
         assert not path.exists()
     assert [p.read_text() for p in tmp_path.iterdir()] == ["new"]
+
+
+def test_a_folder_takes_the_place_of_the_old_one_as_a_whole(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "folder"
+    for name in ("old", "new"):
+        with folder_atomically(path) as draft:
+            (draft / name).write_text(name)
+            assert not (path / name).exists()
+    assert [file.name for file in path.iterdir()] == ["new"]
+    assert [file.name for file in path.parent.iterdir()] == ["folder"]
+    assert path.stat().st_mode & 0o077 == 0
+
+
+def test_after_an_exception_the_old_folder_stays_and_nothing_else(tmp_path: Path) -> None:
+    with folder_atomically(tmp_path / "folder") as draft:
+        (draft / "old").touch()
+
+    def fail() -> None:
+        with folder_atomically(tmp_path / "folder") as draft:
+            (draft / "half").touch()
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert [file.name for file in (tmp_path / "folder").iterdir()] == ["old"]
+    assert [file.name for file in tmp_path.iterdir()] == ["folder"]
+
+
+def test_a_lock_is_held_by_one_and_free_again_afterwards(tmp_path: Path) -> None:
+    lock = tmp_path / "lock"
+    held, refused = (one_at_a_time(lock, "somebody is at work") for _ in range(2))
+    with held, pytest.raises(DataError, match="somebody"), refused:
+        pass
+    with one_at_a_time(lock, "never"):
+        pass

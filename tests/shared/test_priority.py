@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.calibration import Fit
 from shared.errors import CaseError, ConfigError
+from shared.newton import Fit
 from shared.priority import (
     CalibratedPriority,
     Features,
@@ -17,7 +17,10 @@ from shared.priority import (
     prioritise,
     reading_order,
     tier_of,
+    usable_rows,
 )
+from shared.recalibration import Recalibration
+from shared.score_bins import BINS
 from shared.study import Term, Tiers
 
 TERMS = (
@@ -26,6 +29,12 @@ TERMS = (
     Term(feature="age", centre=60, scale=10),
 )
 COEFFICIENTS = (-1.5, 1.7, 0.4, 0.3)
+MAPS = (
+    Recalibration(),
+    Recalibration(kind="platt", parameters=(0.3, 0.8, 0.0, 0.0)),
+    Recalibration(kind="beta", parameters=(-0.2, 0.0, 0.7, 1.4)),
+    Recalibration(kind="isotonic", parameters=tuple(np.linspace(-3, 3, BINS).tolist())),
+)
 features = st.fixed_dictionaries(
     {
         "volume_ml": st.floats(0, 500),
@@ -36,12 +45,15 @@ features = st.fixed_dictionaries(
 
 
 @settings(deadline=None)
-@given(features, st.lists(st.floats(-20, 20), min_size=4, max_size=4))
-def test_intercept_and_reasons_sum_exactly_to_the_score_in_any_order(
-    row: Features, coefficients: list[float]
+@given(features, st.lists(st.floats(-20, 20), min_size=4, max_size=4), st.sampled_from(MAPS))
+def test_intercept_calibration_and_reasons_sum_exactly_to_the_score_in_any_order(
+    row: Features, coefficients: list[float], mapping: Recalibration
 ) -> None:
-    found = prioritise(TERMS, coefficients, row, Tiers())
-    for order in permutations([found.intercept, *(r.contribution for r in found.reasons)]):
+    found = prioritise(TERMS, coefficients, row, Tiers(), recalibration=mapping)
+    raw = math.fsum([found.intercept, *(r.contribution for r in found.reasons)])
+    assert found.log_odds == pytest.approx(float(mapping.log_odds(np.array([raw]))[0]), abs=1e-12)
+    summands = [found.intercept, found.calibration, *(r.contribution for r in found.reasons)]
+    for order in permutations(summands):
         assert math.fsum(order) == found.log_odds
     sizes = [abs(r.contribution) for r in found.reasons]
     assert sizes == sorted(sizes, reverse=True)
@@ -143,7 +155,9 @@ def test_a_calibrated_priority_survives_json_bit_for_bit() -> None:
     assert again.digest() == calibrated.digest()
     assert set(again.standard_errors.values()) == {0.5}
     row = {"volume_ml": 3.0, "age": 71.0}
-    assert again.prioritise(row) == prioritise(TERMS, np.arange(4) / 7, row, Tiers())
+    assert again.prioritise(row) == prioritise(
+        TERMS, np.arange(4) / 7, row, Tiers(), covariance=np.eye(4) / 4
+    )
 
 
 def test_a_site_is_scored_with_its_own_intercept() -> None:
@@ -161,4 +175,123 @@ def test_a_calibrated_priority_with_a_coefficient_missing_is_refused(lost: str) 
     values = json.loads(fitted("intercept").model_dump_json())
     del values["coefficients"][lost]
     with pytest.raises(ConfigError, match="coefficients must be"):
+        CalibratedPriority.parse(values, "calibration.json")
+
+
+WORDS = (
+    Term(feature="age", centre=60, scale=10, lowest=0, highest=120, missing="own_term", unit="years"),
+    Term(feature="sex", level="F"),
+    Term(feature="prior_cancer", kind="flag", label="prior cancer"),
+)
+NAMES = ("intercept", "age", "age:missing", "sex=F", "prior_cancer")
+
+
+def test_a_missing_value_adds_its_own_coefficient_and_is_told() -> None:
+    assert coefficient_names(WORDS) == NAMES
+    known: Features = {"age": 70.0, "sex=F": 1.0, "prior_cancer": 0.0}
+    assert design_matrix(WORDS, [known, {}]).tolist() == [[1, 1, 0, 1, 0], [1, 0, 1, 0, 0]]
+    coefficients = (-1.0, 0.3, 0.6, -0.2, 0.9)
+    found = prioritise(WORDS, coefficients, known, Tiers())
+    assert [r.text for r in found.reasons] == [
+        "age 70 years: +0.30",
+        "sex F yes: -0.20",
+        "prior cancer no: +0.00",
+    ]
+    assert found.missing == ()
+    lost = prioritise(WORDS, coefficients, {}, Tiers())
+    assert lost.reasons[0].text == "age not recorded: +0.60"
+    assert set(lost.missing) == {"age", "sex F", "prior cancer"}
+    assert lost.log_odds == pytest.approx(-0.4)
+
+
+@pytest.mark.parametrize("age", [-1.0, 412.0, math.inf])
+def test_a_value_that_cannot_be_believed_counts_as_missing_and_is_told(age: float) -> None:
+    found = prioritise(WORDS, (-1.0, 0.3, 0.6, -0.2, 0.9), {"age": age}, Tiers())
+    reason = next(r for r in found.reasons if r.feature == "age")
+    assert (reason.value, reason.contribution) == (None, 0.6)
+    assert "years not plausible and not used: +0.60" in reason.text
+    assert "age" in found.missing
+
+
+def test_one_bad_row_is_found_without_costing_the_others() -> None:
+    rows: list[Features] = [{"volume_ml": 1.0}, {"volume_ml": -1.0}, {}]
+    assert usable_rows(TERMS, rows) == [True, False, True]
+
+
+@pytest.mark.parametrize("mapping", MAPS, ids=lambda m: m.kind)
+def test_the_interval_holds_what_draws_of_the_coefficients_give(mapping: Recalibration) -> None:
+    rng = np.random.default_rng(5)
+    root = rng.normal(size=(4, 4)) / 6
+    covariance = root @ root.T
+    row = {"volume_ml": 20.0, "finding_probability": 0.8, "age": 75.0}
+    found = prioritise(TERMS, COEFFICIENTS, row, Tiers(), recalibration=mapping, covariance=covariance)
+    draws = rng.multivariate_normal(COEFFICIENTS, covariance, size=40_000) @ design_matrix(TERMS, [row])[0]
+    probabilities = 1 / (1 + np.exp(-mapping.log_odds(draws)))
+    assert [found.low, found.high] == pytest.approx(np.quantile(probabilities, [0.025, 0.975]), abs=0.03)
+    assert found.low < found.probability < found.high
+
+
+def test_without_a_covariance_the_interval_is_a_point() -> None:
+    found = prioritise(TERMS, COEFFICIENTS, {}, Tiers())
+    assert found.low == found.probability == found.high
+
+
+def calibrated() -> CalibratedPriority:
+    """Three intercepts, correlated coefficients, bounds of its own at arden."""
+    rng = np.random.default_rng(2)
+    names = ("intercept", "intercept[arden]", "intercept[bryn]", *coefficient_names(TERMS)[1:])
+    root = rng.normal(size=(6, 6))
+    fit = Fit(names, rng.normal(size=6), root @ root.T, 5, True, 1.0, 40)
+    found = CalibratedPriority.from_fit(fit, terms=TERMS, tiers=Tiers(urgent=0.1), study="a" * 64)
+    return found.model_copy(
+        update={
+            "recalibration": MAPS[1],
+            "site_tiers": {"arden": Tiers(urgent=0.2), "bryn": Tiers(urgent=0.3)},
+            "guarantee": "nothing",
+            "site_guarantees": {"arden": "much", "bryn": "some"},
+            "reference": (1,) * BINS,
+        }
+    )
+
+
+@pytest.mark.parametrize("site", ["arden", "bryn", "north", None])
+def test_a_site_is_sent_what_it_needs_and_no_more(site: str | None) -> None:
+    whole = calibrated()
+    own = CalibratedPriority.model_validate_json(whole.at_site(site).model_dump_json())
+    assert list(own.coefficients) == list(coefficient_names(TERMS))
+    text = own.model_dump_json()
+    assert "arden" not in text
+    assert "bryn" not in text
+    others = {"arden", "bryn"} - {site}
+    for other in others:
+        assert str(whole.coefficients[f"intercept[{other}]"]) not in text
+        assert whole.site_guarantees[other] not in text
+    row = {"volume_ml": 9.0, "age": 44.0}
+    for name in (site, None, "any other"):  # at home it needs no name any more
+        assert own.prioritise(row, name) == whole.prioritise(row, site)
+    assert own.tiers_at(site) == whole.tiers_at(site)
+    assert own.guarantee_at(site) == whole.guarantee_at(site)
+
+
+def test_a_site_that_took_no_part_has_the_common_intercept_and_the_safe_bounds() -> None:
+    whole = calibrated()
+    found = whole.prioritise({}, "north")
+    assert found.intercept == whole.coefficients["intercept"]
+    assert whole.tiers_at("north") == Tiers(urgent=0.1)
+    assert whole.guarantee_at("north") == "nothing"
+
+
+def test_a_calibration_from_before_covariances_has_its_standard_errors() -> None:
+    values = json.loads(fitted("intercept").model_dump_json())
+    for name in ("covariance", "recalibration", "site_tiers", "guarantee", "site_guarantees", "reference"):
+        del values[name]
+    older = CalibratedPriority.parse(values, "calibration.json")
+    assert older.covariance_at().tolist() == (np.eye(4) / 4).tolist()
+    assert older.prioritise({}).calibration == 0
+
+
+def test_a_covariance_of_another_size_is_refused() -> None:
+    values = json.loads(fitted("intercept").model_dump_json())
+    values["covariance"] = [[1.0]]
+    with pytest.raises(ConfigError, match="covariance must be 4 by 4"):
         CalibratedPriority.parse(values, "calibration.json")

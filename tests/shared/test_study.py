@@ -1,11 +1,12 @@
 """Each rule by which a study is refused, and what it says."""
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from shared.errors import ConfigError
-from shared.study import Study, Task, Term
+from shared.recalibration import KINDS
+from shared.study import MapKind, Priority, Study, Task, Term, Tiers
 
 GOOD: dict[str, Any] = {"name": "liver", "task": {"classes": ["liver", "tumour"]}}
 URGENT = {"outcome": "urgent"}
@@ -66,7 +67,53 @@ RULES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "tiers rise": (
         {"priority": {"urgent": URGENT, "terms": [TERM], "tiers": {"urgent": 0.6}}},
-        "expected urgent < asap < stat, found 0.6, 0.5, 0.75",
+        "expected urgent <= asap <= stat, found 0.6, 0.5, 0.75",
+    ),
+    "a plausible range has a width": (
+        {"priority": {"urgent": URGENT, "terms": [TERM, {"feature": "b", "lowest": 120, "highest": 0}]}},
+        "expected lowest < highest, found 120.0, 0.0",
+    ),
+    "a level is a word of a column": (
+        {"priority": {"urgent": URGENT, "terms": [TERM, {"feature": "volume_ml", "level": "large"}]}},
+        "a level belongs to a column of the patients table",
+    ),
+    "a level is not transformed": (
+        {
+            "priority": {
+                "urgent": URGENT,
+                "terms": [TERM, {"feature": "sex", "level": "F", "transform": "log1p"}],
+            }
+        },
+        "a level belongs to a column of the patients table, without a transform",
+    ),
+    "a missing value's coefficient has a name of its own": (
+        {
+            "priority": {
+                "urgent": URGENT,
+                "terms": [{"feature": "age", "missing": "own_term"}, {"feature": "age:missing"}],
+            }
+        },
+        "each feature may appear once, found ['age', 'age:missing', 'age:missing']",
+    ),
+    "sensitivity falls from tier to tier": (
+        {"priority": {"urgent": URGENT, "terms": [TERM], "sensitivity": {"stat": 0.8}}},
+        "expected urgent > asap > stat, found 0.95, 0.8, 0.8",
+    ),
+    "nothing is promised with certainty": (
+        {"priority": {"urgent": URGENT, "terms": [TERM], "sensitivity": {"urgent": 1}}},
+        "priority.sensitivity.urgent: Input should be less than 1",
+    ),
+    "a calibration is one that there is": (
+        {"priority": {"urgent": URGENT, "terms": [TERM], "calibration": ["none", "spline"]}},
+        "priority.calibration.1",
+    ),
+    "a calibration is named once": (
+        {"priority": {"urgent": URGENT, "terms": [TERM], "calibration": ["platt", "platt"]}},
+        "each calibration may appear once",
+    ),
+    "there are two folds at least": (
+        {"priority": {"urgent": URGENT, "terms": [TERM], "folds": 1}},
+        "priority.folds",
     ),
     "a feature appears once": (
         {"priority": {"urgent": URGENT, "terms": [TERM, TERM]}},
@@ -121,3 +168,25 @@ def test_label_values_and_findings_default_to_all_classes() -> None:
 def test_a_term_of_the_network_is_no_history() -> None:
     assert not Term(feature="volume_ml").is_history
     assert Term(feature="age").is_history
+
+
+@pytest.mark.parametrize(("written", "meant"), [(True, "own"), (False, "none"), ("shrunk", "shrunk")])
+def test_older_studies_say_whether_a_site_has_its_intercept(written: bool | str, meant: str) -> None:
+    values = {"urgent": URGENT, "terms": [TERM], "site_intercept": written, "tiers": {"urgent": 0.2}}
+    priority = Study.parse({**GOOD, "priority": values}, "study.yaml").priority
+    assert priority is not None
+    assert priority.site_intercept == meant
+    assert priority.tiers == Tiers(urgent=0.2, asap=0.5, stat=0.75)
+    assert Priority.parse({"urgent": URGENT, "terms": [TERM]}, "study.yaml").tiers is None
+
+
+def test_a_level_and_a_missing_value_have_names_of_their_own() -> None:
+    sex = Term(feature="sex", level="F", missing="own_term")
+    assert (sex.name, sex.missing_name, sex.is_flag, sex.is_history) == ("sex=F", "sex=F:missing", True, True)
+    age = Term(feature="age", lowest=0, highest=120)
+    assert (age.name, age.missing_name, age.is_flag) == ("age", None, False)
+    assert [age.believes(value) for value in (-1, 0, 120, 121)] == [False, True, True, False]
+
+
+def test_the_calibrations_of_a_study_are_those_that_can_be_fitted() -> None:
+    assert set(get_args(MapKind)) == set(KINDS)
