@@ -10,7 +10,7 @@ here: instance norm undoes the fading, so that F jumps at its very end.) The att
 F(x) - F(b), "completeness"; how far they miss it tells whether the integral was taken finely enough.
 
 Of the ways that suggest themselves, MONAI's occlusion sensitivity asks a network that classifies and needs
-hundreds of passes for a map in coarse blocks; Captum wants NumPy below 2.
+hundreds of passes for a map in coarse blocks; Captum would be a dependency for thirty lines.
 """
 
 from collections.abc import Sequence
