@@ -250,6 +250,7 @@ def calibrated() -> CalibratedPriority:
             "guarantee": "nothing",
             "site_guarantees": {"arden": "much", "bryn": "some"},
             "reference": (1,) * BINS,
+            "site_references": {"arden": (2, *[0] * (BINS - 1)), "bryn": (3, *[0] * (BINS - 1))},
         }
     )
 
@@ -271,6 +272,13 @@ def test_a_site_is_sent_what_it_needs_and_no_more(site: str | None) -> None:
         assert own.prioritise(row, name) == whole.prioritise(row, site)
     assert own.tiers_at(site) == whole.tiers_at(site)
     assert own.guarantee_at(site) == whole.guarantee_at(site)
+
+
+def test_a_site_compares_its_scores_with_its_own_and_one_that_took_no_part_with_those_of_all() -> None:
+    whole = calibrated()
+    first = {site: whole.at_site(site).reference_counts() for site in ("arden", "bryn", "north", None)}
+    assert [None if counts is None else counts[0] for counts in first.values()] == [2, 3, 1, 1]
+    assert all(not whole.at_site(site).site_references for site in first)
 
 
 def test_a_site_that_took_no_part_has_the_common_intercept_and_the_safe_bounds() -> None:
