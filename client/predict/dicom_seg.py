@@ -11,7 +11,7 @@ from pydicom import Dataset
 from client.data.formats.base import judged
 from client.predict.dicom_codes import AI, MAKER, SERIES_DESCRIPTION, property_of, uid_of
 from client.predict.dicom_source import Source
-from client.predict.found import Masks
+from client.predict.masks import Masks
 from client.result import Result
 from shared.study import Task
 

@@ -13,8 +13,6 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
-from client.data import formats
-from client.data.formats.dicom_series import DicomSeries
 from client.data.layouts.base import Listed
 from client.data.preparing.channels import chosen_files
 from client.data.preparing.preprocess import Prepared, preprocess
@@ -22,8 +20,8 @@ from client.data.preparing.reading import read_unlabelled
 from client.data.store import files_digest
 from client.data.volumes import Affine, spacing_mm
 from client.findings import Findings, find
-from client.predict.found import Masks
-from client.predict.masks import write_mask
+from client.predict.dicom_files import write_dicom_files
+from client.predict.masks import Masks, write_mask
 from client.priority_found import priority_found
 from client.reasons.explaining import explain
 from client.result import Result, Versions
@@ -37,8 +35,6 @@ from shared.model import TrainedModel, digest, get_weights
 RESULT = "result.json"
 MASK = "mask.nii.gz"
 PROBABILITY = "probability.nii.gz"
-SEGMENTATION = "segmentation.dcm"
-REPORT = "report.dcm"
 MADE_OF = "wardround.prediction/1"
 OFF_RIGHT_ANGLE = 1e-3  # cosine
 
@@ -176,7 +172,9 @@ class Reader:
             write_mask(folder / MASK, masks.classes, affine)
             write_mask(folder / PROBABILITY, masks.percent, affine)
         with steps.step("DICOM files"):
-            result, more = self._write_dicom(asked.item, masks, result, folder)
+            result, more = write_dicom_files(
+                folder, asked.item, masks, result, task=study.task, limits=self._site.limits
+            )
             files |= more
         with steps.step("explanation"):
             if self._readings.explained:
@@ -226,36 +224,6 @@ class Reader:
         with steps.step("prepare"):
             prepared = preprocess(scan, study.preprocessing, study.task, study.model)
         return prepared, scan.source_shape, np.asarray(scan.source_affine)
-
-    def _write_dicom(
-        self, item: Listed, masks: Masks, result: Result, folder: Path
-    ) -> tuple[Result, dict[str, str]]:
-        """Write SEG and SR where the scan is DICOM; what cannot be written is a warning and ends nothing."""
-        task = self._model.study.task
-        path = next(iter(chosen_files(item, task).values()))
-        if formats.find(path).name != DicomSeries.name:
-            return result, {}
-        from client.predict.dicom_report import write_report  # noqa: PLC0415 - highdicom takes a second
-        from client.predict.dicom_seg import MOST_FINDINGS, write_segmentation  # noqa: PLC0415
-        from client.predict.dicom_source import source_of  # noqa: PLC0415
-
-        if len(result.findings) > MOST_FINDINGS:
-            held = f"{SEGMENTATION} and {REPORT} hold the largest {MOST_FINDINGS}"
-            text = f"{held} of {len(result.findings)} findings"
-            result = result.model_copy(update={"warnings": (*result.warnings, text)})
-        try:
-            source = source_of(path, self._site.limits)
-            segmented = write_segmentation(folder / SEGMENTATION, source, masks, result, task)
-            write_report(folder / REPORT, source, segmented, result, task)
-        except CaseError as error:
-            for name in (SEGMENTATION, REPORT):
-                (folder / name).unlink(missing_ok=True)
-            if isinstance(error.__cause__, OSError):
-                raise error.__cause__ from error  # the disk, not the scan
-            text = f"no DICOM SEG and SR could be made: {error.__cause__ or error}"
-            return result.model_copy(update={"warnings": (*result.warnings, text)}), {}
-        files = {"report": REPORT}
-        return result, files if segmented is None else {"segmentation": SEGMENTATION, **files}
 
 
 def _is_sheared(affine: Affine) -> bool:

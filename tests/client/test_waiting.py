@@ -206,3 +206,12 @@ def test_its_json_is_the_same_for_the_same_seed(site_file: Path) -> None:
 def test_none_missed_is_said(site_file: Path) -> None:
     done = typed(site_file, "--sensitivity", 1, "--specificity", 0.5)
     assert "none is missed" in " ".join(done.stdout.split())
+
+
+def test_a_list_of_one_day_is_no_pattern_and_ends_nothing() -> None:
+    now = datetime(2026, 3, 2, 9, 0)
+    recorded = Recorded(arrivals=[now + timedelta(minutes=k) for k in range(300)])
+    found = {one.name: one.value for one in analyse(Options.parse(POINT, "test"), recorded).assumptions}
+    assert found["arrivals"] == "at random, constant rate"
+    with pytest.raises(ConfigError, match="arrival times of 1 days"):
+        analyse(Options.parse({**POINT, "arrivals": "week"}, "test"), recorded)

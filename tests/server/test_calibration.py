@@ -274,9 +274,9 @@ def test_maps_losses_and_bounds_are_those_of_pooled_scores_out_of_fold(kinds: tu
     assert reference is not None
     assert reference.tolist() == histogram(calibrated).tolist()
     for k, name in enumerate(positives):
-        own = found.priority.at_site(name).reference_counts()
-        assert own is not None
-        assert own.tolist() == histogram(calibrated[site == k]).tolist()
+        at_home = found.priority.at_site(name).reference_counts()
+        assert at_home is not None
+        assert at_home.tolist() == histogram(calibrated[site == k]).tolist()
 
 
 def test_a_site_too_small_for_folds_is_in_the_fit_and_takes_the_lowest_bounds() -> None:
