@@ -17,6 +17,7 @@ from server.priority_figures import Coefficient
 from server.results import Comparison, Pooled, Round
 from server.scores import ReliabilityFigures
 from server.svg import COLOURS, SITE_COLOURS, grid, inline_svg
+from shared.calibration import INTERCEPT, is_intercept
 from shared.metrics import Z_95, wilson_interval
 
 WIDTH_PT = 760
@@ -250,4 +251,7 @@ def _floor(values: Iterable[float]) -> float:
 
 
 def _short(name: str) -> str:
+    """Fit a name into the left margin; a site's own intercept is called by the site."""
+    if is_intercept(name) and name != INTERCEPT:
+        name = f"at {name.removeprefix(f'{INTERCEPT}[').removesuffix(']')}"
     return name if len(name) <= 20 else f"{name[:19]}…"

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from server.figures import _apart, learning_curves, models_compared
+from server.figures import _apart, coefficients, learning_curves, models_compared
+from server.priority_figures import Coefficient
 from server.report import Overlay, cards, verdict, write_report
 from server.report_text import bound, duration, fraction, rate, size, skipped
 from server.results import Comparison, Judged, Results, Spread, Worst
@@ -288,3 +289,11 @@ def test_a_site_that_answered_rounds_but_enrolled_nothing_is_not_left_out(tmp_pa
     assert "hospital-z" in text
     assert "late: deadline" in text
     assert text.count("not asked") == 2
+
+
+def test_a_sites_own_intercept_is_called_by_the_site_in_the_figure() -> None:
+    names = ("intercept", "intercept[hospital-a]")
+    fitted = {name: Coefficient(estimate=0.5, standard_error=0.1) for name in names}
+    drawn = str(coefficients(fitted))
+    assert "at hospital-a" in drawn
+    assert "intercept[" not in drawn
