@@ -5,6 +5,34 @@ from pathlib import Path
 
 import pytest
 
+TESTS = Path(__file__).parent
+LISTENING = (
+    "door",
+    "superlink",
+    "supervisor",
+    "supernode",
+    "control",
+    "enrolment",
+    "upkeep",
+    "ports",
+    "worker",
+)
+"""What names of files hold whose tests start services; so do all of end_to_end but these:"""
+ALONE = ("quickstart", "pathological", "any_data", "simulate", "command_line", "resume", "engines")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With several workers a file stays with one, and files that listen on ports all with the same."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_group(item.path.relative_to(TESTS))))
+
+
+def _group(file: Path) -> str:
+    listens = any(word in file.stem for word in LISTENING)
+    if file.parts[0] == "end_to_end":
+        listens = listens or not any(word in file.stem for word in ALONE)
+    return "listening" if listens else file.as_posix()
+
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
