@@ -149,7 +149,7 @@ def test_the_command_prints_json_and_nothing_else(capsys: pytest.CaptureFixture[
         pytest.param({"payload", "throughput", "rounds"}, marks=pytest.mark.slow),
         pytest.param({"deployed", "memory"}, marks=pytest.mark.survive),
     ],
-    ids=" and ".join,
+    ids=lambda parts: " and ".join(sorted(parts)),
 )
 def test_everything_is_measured_flowers_ray_backend_and_deployment_included(parts: set[str]) -> None:
     only = [word for part in parts for word in ("--only", part)]
