@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from shared.newton import Fit, Fitting, Gather, lockstep, newton, no_penalty
-from shared.recalibration import COLUMNS
+from shared.recalibration import COLUMNS, MOST_STEPS
 
 FITS = 2
 
@@ -25,7 +25,7 @@ class Miscalibration:
     slope_error: float | None
 
 
-def miscalibration(gather: Gather, *, max_steps: int = 50) -> Miscalibration:
+def miscalibration(gather: Gather, *, max_steps: int = MOST_STEPS) -> Miscalibration:
     """Judge given log-odds.
 
     `gather` maps coefficients (FITS, 4) to the total of `map_sums(log_odds, outcome, ..., fits=FITS)` with
@@ -35,7 +35,7 @@ def miscalibration(gather: Gather, *, max_steps: int = 50) -> Miscalibration:
     return finish(*lockstep(large_and_slope(max_steps=max_steps), gather))
 
 
-def large_and_slope(*, max_steps: int = 50) -> tuple[Fitting, Fitting]:
+def large_and_slope(*, max_steps: int = MOST_STEPS) -> tuple[Fitting, Fitting]:
     """Make the two fits, for `lockstep`; `finish` reads them."""
     slope_one, intercept = np.array([0.0, 1, 0, 0]), np.array([True, False, False, False])
     both = np.array([True, True, False, False])

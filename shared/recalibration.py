@@ -31,6 +31,9 @@ Kind = Literal["none", "temperature", "platt", "beta", "isotonic"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 """From the simplest on."""
 
+MOST_STEPS = 15
+"""Exchanges of the fits of one to three numbers: more are taken only where there is no finite optimum."""
+
 COLUMNS = ("intercept", "log_odds", "log_p", "minus_log_1_minus_p")
 
 _FACES: dict[Kind, tuple[tuple[int, ...], ...]] = {
@@ -96,7 +99,7 @@ def map_sums(
     return logistic_sums_many(design(raw), outcome, coefficients, fold=fold, left_out=left_out)
 
 
-def fit_maps(gather: Gather, fits: int, *, max_steps: int = 50) -> list[dict[Kind, Recalibration]]:
+def fit_maps(gather: Gather, fits: int, *, max_steps: int = MOST_STEPS) -> list[dict[Kind, Recalibration]]:
     """Fit temperature, Platt and beta maps to `fits` sets of patients, in the same exchanges for all.
 
     A map that has no finite optimum (the scores part the outcomes) is left out of its set's answer.
