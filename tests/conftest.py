@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+# A console that is made while this is set keeps that width, whatever a test asks for later.
+os.environ.pop("COLUMNS", None)
+
 TESTS = Path(__file__).parent
 LISTENING = (
     "door",
@@ -18,7 +21,7 @@ LISTENING = (
     "worker",
 )
 """What names of files hold whose tests start services; so do all of end_to_end but these:"""
-ALONE = ("quickstart", "pathological", "any_data", "simulate", "command_line", "resume", "engines")
+ALONE = ("quickstart", "pathological", "any_data", "simulate", "command_line", "resume")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
