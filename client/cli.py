@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
+from client.account_cli import account_app
 from client.audit_cli import audit_app
 from client.predict_cli import predict
 from client.printing import AsJson, SiteFile, out, print_json
@@ -26,6 +27,7 @@ app = typer.Typer(
     help="Run a hospital's node: describe it, check it, join, decide what may leave, see what left.",
     no_args_is_help=True,
 )
+app.add_typer(account_app, name="account")
 app.add_typer(audit_app, name="audit")
 app.add_typer(worklist_app, name="worklist")
 app.command()(predict)

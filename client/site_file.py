@@ -84,6 +84,35 @@ worklist:
   # Who reads at this machine, where a command gives no --reader. null: the name of the account.
   reader: null
 
+# The pages that people open in a browser; see `wardround site serve`.
+pages:
+  # Address to listen on. 127.0.0.1: this machine only. Any other needs tls_certificate and tls_key, and an
+  # account: wardround site account add.
+  bind: 127.0.0.1
+
+  # Port; 0 is any free one.
+  port: 8090
+
+  # Host names and addresses that people may type into the browser, such as [wardround.hospital.example].
+  # 127.0.0.1, localhost and the address above always may.
+  names: []
+
+  # PEM file of the certificate, followed by those that it was issued by. null: no TLS.
+  tls_certificate: null
+
+  # PEM file of its key, unencrypted, readable by the account that runs the pages and nobody else.
+  tls_key: null
+
+  # Minutes without a look or a change by the person after which they must log in again.
+  idle_minutes: 30.0
+
+  # Hours after which they must log in again in any case.
+  session_hours: 12.0
+
+  # Requests a minute of one person, four times as many of one address. More are told to wait. A page asks by
+  # itself every few seconds.
+  requests_a_minute: 3000
+
 # What may happen here and what may leave, whatever a study asks for. The policy wins over the study.
 policy:
   # Which studies this site takes part in. ask: each one, word for word, must first be allowed with

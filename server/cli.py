@@ -8,20 +8,16 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from server.account_cli import Dir, account_app
 from shared.errors import FederationError
 
 app = typer.Typer(
     help="Coordinate a federation: invite sites, start studies, watch them.", no_args_is_help=True
 )
+app.add_typer(account_app, name="account")
 out = Console()
 err = Console(stderr=True)
 
-Dir = Annotated[
-    Path | None,
-    typer.Option(
-        "--dir", help="The coordinator's folder. Default: $WARDROUND_COORDINATOR, this folder, ./coordinator."
-    ),
-]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 
 

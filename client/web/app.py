@@ -7,16 +7,12 @@ from fastapi import FastAPI
 from client.site import Site
 from client.web import data, privacy, reports, scan, studies, upload, worklist
 from client.web.hospital import Hospital
+from client.web.roles import ROLES
 from shared.web import people_page
 from shared.web.app import create_app, people_in
 from shared.web.look import MenuItem, Product
 
 HERE = Path(__file__).parent
-ROLES = {
-    "reader": "reads scans: worklist, scans, verdicts, uploads",
-    "engineer": "keeps the node: data, studies, reports, accounts",
-    "officer": "data protection: what left, the budget, who looked at what",
-}
 MENU = (
     MenuItem("/worklist", "Worklist", ("reader", "engineer")),
     MenuItem("/upload", "Upload", ("reader", "engineer")),

@@ -5,6 +5,7 @@ What holds here, and is tested:
 - a page says which roles may open it, and the server decides, not the menu;
 - every look and change by a person is written down before it happens; polling is no look and keeps no
   session alive;
+- somebody who guesses passwords has to wait, and nobody is locked out for ever;
 - no request from another site's page is obeyed; no page loads anything from elsewhere or runs inline code;
 - addresses, titles and logs hold no name of a case or patient: pages name scans by keyed pseudonyms.
 """

@@ -5,12 +5,16 @@
 - A request that changes something must come from our own pages (OWASP, Cross-Site Request Forgery Prevention:
   Fetch Metadata and Origin). The session's CSRF token is looked at besides (shared/web/visit.py).
 - No page loads anything from elsewhere, runs inline code or may be framed by another site.
+- What breaks is answered here, inside all that an answer carries, and no text of the error gets out or into
+  the server's own log.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import PlainTextResponse
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 CONTENT_SECURITY_POLICY = (
@@ -36,9 +40,18 @@ SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 class Guard:
     """The outermost layer; a header that an answer sets itself stands."""
 
-    def __init__(self, app: ASGIApp, *, hosts: Collection[str], tls: bool) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        hosts: Collection[str],
+        tls: bool,
+        broken: Callable[[Request, Exception], Response],
+    ) -> None:
         self._app = app
         self._hosts = frozenset(hosts)
+        self._schemes = ("https",) if tls else ("http", "https")  # a proxy in front may add TLS
+        self._broken = broken
         self._always = HEADERS | ({"Strict-Transport-Security": HSTS} if tls else {})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -46,16 +59,26 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        begun = False
 
         async def guarded(message: Message) -> None:
+            nonlocal begun
             if message["type"] == "http.response.start":
+                begun = True
                 headers = MutableHeaders(scope=message)
                 for name, value in self._always.items():
                     headers.setdefault(name, value)
             await send(message)
 
         refusal = self._refusal(scope["method"], Headers(scope=scope))
-        await (refusal or self._app)(scope, receive, guarded)
+        try:
+            await (refusal or self._app)(scope, receive, guarded)
+        except ClientDisconnect:
+            return  # nobody is there to be told
+        except Exception as error:
+            answer = await run_in_threadpool(self._broken, Request(scope), error)
+            if not begun:  # else the connection ends without the rest, which the browser sees
+                await answer(scope, receive, guarded)
 
     def _refusal(self, method: str, headers: Headers) -> PlainTextResponse | None:
         host = headers.get("host", "")
@@ -65,7 +88,7 @@ class Guard:
             return None
         origin = headers.get("origin")
         foreign = headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}
-        if foreign or (origin is not None and origin.partition("://")[2] != host):
+        if foreign or (origin is not None and origin not in {f"{one}://{host}" for one in self._schemes}):
             return PlainTextResponse(ELSEWHERE, status_code=403)
         return None
 

@@ -1,57 +1,44 @@
-"""Accounts, sessions and views, in one database.
+"""Accounts and sessions, in one database with the views.
 
-Passwords are hashed by argon2id with the parameters of RFC 9106's second choice (argon2-cffi's default). A
-session's token is 256 random bits; the database has its SHA-256 only.
+A session's token is 256 random bits; the database has its SHA-256 only. A session that is over is gone from
+the database: what happened stands in the views.
 """
 
 import hashlib
 import secrets
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import ClassVar
 
-from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerificationError
-from sqlalchemy import Table, func, select, update
+from sqlalchemy import Table, delete, or_, select, update
+from sqlalchemy.orm import Session
 
-from shared import database
 from shared.database import utc_now
 from shared.errors import ConfigError
-from shared.web.tables import SCHEMA_TABLE, AccountRow, SessionRow, ViewRow
+from shared.web.passwords import hash_password, matches
+from shared.web.tables import SCHEMA_TABLE, AccountRow, SessionRow
+from shared.web.views import STRANGER, Views, view_row
 
-SHORTEST_PASSWORD, LONGEST_PASSWORD = 12, 1024
 LONGEST_NAME = 64
+MANAGERS = frozenset({"engineer", "coordinator"})
+"""Roles that may make and change accounts."""
 TOUCH_S = 20.0
 """How old the time of the last request may become: not every request has to write."""
-
-_hasher = PasswordHasher()
-_NOBODY = _hasher.hash(secrets.token_hex(16))
-"""What the password of an unknown name is compared with, so that it takes as long."""
 
 
 @dataclass(frozen=True)
 class Account:
-    """One person."""
+    """One person; with a `one_time` password, only another password can be chosen."""
 
     name: str
     roles: tuple[str, ...]
     created: datetime
     disabled: datetime | None = None
+    one_time: bool = False
 
 
-@dataclass(frozen=True)
-class View:
-    """One look or change."""
-
-    time: datetime
-    account: str
-    method: str
-    path: str
-    address: str
-
-
-class People(database.Database):
+class People(Views):
     """The store behind the pages."""
 
     schema: ClassVar[int] = 1
@@ -62,7 +49,15 @@ class People(database.Database):
         with self._reading() as session:
             return session.scalar(select(AccountRow.name).limit(1)) is None
 
-    def add(self, name: str, password: str, roles: Collection[str], *, first: bool = False) -> None:
+    def add(
+        self,
+        name: str,
+        password: str,
+        roles: Collection[str],
+        *,
+        first: bool = False,
+        one_time: bool = False,
+    ) -> None:
         """Make an account; `first`: only while there is none.
 
         Raises
@@ -72,39 +67,57 @@ class People(database.Database):
         """
         if not name.isprintable() or name != name.strip() or not 0 < len(name) <= LONGEST_NAME:
             raise ConfigError(f"a name has 1 to {LONGEST_NAME} printable characters, found {len(name)}.")
-        if not roles:
-            raise ConfigError(f"{name} has no role. Give one at least.")
+        _some(name, roles)
         hashed = hash_password(password)
         with self._writing() as session:
             if first and session.scalar(select(AccountRow.name).limit(1)) is not None:
                 raise ConfigError("there is an account already. Log in, or ask whoever has it.")
             if session.get(AccountRow, name) is not None:
                 raise ConfigError(f"there is an account {name} already. Choose another name.")
-            session.add(AccountRow(name=name, password=hashed, roles=sorted(roles), created=utc_now()))
+            session.add(
+                AccountRow(
+                    name=name, password=hashed, one_time=one_time, roles=sorted(roles), created=utc_now()
+                )
+            )
 
-    def set_password(self, name: str, password: str) -> None:
+    def set_password(self, name: str, password: str, *, one_time: bool = False) -> None:
         """Give an account another password and end its sessions; raise ConfigError if that cannot be."""
         hashed = hash_password(password)
         with self._writing() as session:
-            self._account(session.get(AccountRow, name), name).password = hashed
-            session.execute(
-                update(SessionRow)
-                .where(SessionRow.account == name, SessionRow.ended.is_(None))
-                .values(ended=utc_now())
-            )
+            row = _found(session, name)
+            row.password, row.one_time = hashed, one_time
+            _end_sessions(session, name)
 
     def set_roles(self, name: str, roles: Collection[str]) -> None:
-        """Give an account other roles, which count from its next request on."""
-        if not roles:
-            raise ConfigError(f"{name} has no role. Give one at least, or disable the account.")
-        with self._writing() as session:
-            self._account(session.get(AccountRow, name), name).roles = sorted(roles)
+        """Give an account other roles, which count from its next request on.
 
-    def disable(self, name: str, *, disabled: bool = True) -> None:
-        """Let an account log in no more, from now on, or again."""
+        Raises
+        ------
+        ConfigError
+            No role, no such account, or nobody could manage accounts any more.
+        """
+        _some(name, roles)
         with self._writing() as session:
-            row = self._account(session.get(AccountRow, name), name)
-            row.disabled = utc_now() if disabled else None
+            row = _found(session, name)
+            managed = _manages(row)
+            row.roles = sorted(roles)
+            if managed:
+                _somebody_manages(session, name)
+
+    def disable(self, name: str) -> None:
+        """Let an account log in no more and end its sessions; raise ConfigError as `set_roles`."""
+        with self._writing() as session:
+            row = _found(session, name)
+            managed = _manages(row)
+            row.disabled = row.disabled or utc_now()
+            if managed:
+                _somebody_manages(session, name)
+            _end_sessions(session, name)
+
+    def enable(self, name: str) -> None:
+        """Let an account log in again; raise ConfigError where there is none."""
+        with self._writing() as session:
+            _found(session, name).disabled = None
 
     def accounts(self) -> list[Account]:
         """Return all accounts, by name."""
@@ -115,11 +128,13 @@ class People(database.Database):
         """Whether this is the password of an account that may log in; takes as long for any name."""
         with self._reading() as session:
             row = session.get(AccountRow, name)
-        try:
-            _hasher.verify(_NOBODY if row is None else row.password, password[:LONGEST_PASSWORD])
-        except (VerificationError, InvalidHashError):
-            return False
-        return row is not None and row.disabled is None
+        right = matches(None if row is None else row.password, password)
+        return right and row is not None and row.disabled is None
+
+    def known(self, name: str) -> str:
+        """Return the name, or what stands for one that nobody has."""
+        with self._reading() as session:
+            return STRANGER if session.get(AccountRow, name) is None else name
 
     def log_in(self, name: str) -> str:
         """Begin a session and return its token."""
@@ -131,9 +146,7 @@ class People(database.Database):
     def log_out(self, token: str) -> None:
         """End a session."""
         with self._writing() as session:
-            row = session.get(SessionRow, digest_of(token))
-            if row is not None and row.ended is None:
-                row.ended = utc_now()
+            session.execute(delete(SessionRow).where(SessionRow.token_sha256 == digest_of(token)))
 
     def session(
         self,
@@ -149,9 +162,10 @@ class People(database.Database):
         with self._reading() as session:
             row = session.get(SessionRow, digest_of(token))
             account = None if row is None else session.get(AccountRow, row.account)
-        if row is None or account is None or row.ended is not None or account.disabled is not None:
+        if row is None or account is None or account.disabled is not None:
             return None
         if now - row.last_used > idle or now - row.created > longest:
+            self.sweep(idle=idle, longest=longest, now=now)
             return None
         if not quiet and (now - row.last_used).total_seconds() > TOUCH_S:
             with self._writing() as session:
@@ -162,41 +176,14 @@ class People(database.Database):
                 )
         return _account(account)
 
-    def note(self, account: str, method: str, path: str, address: str) -> None:
-        """Write down a look or change."""
+    def sweep(self, *, idle: timedelta, longest: timedelta, now: datetime | None = None) -> None:
+        """End every session that is over by time, and write that down."""
+        now = now or utc_now()
         with self._writing() as session:
-            session.add(ViewRow(time=utc_now(), account=account, method=method, path=path, address=address))
-
-    def views(self, *, most: int, account: str | None = None, before: int | None = None) -> Sequence[View]:
-        """Return the newest views, of one account or of all."""
-        query = select(ViewRow).order_by(ViewRow.id.desc()).limit(most)
-        if account is not None:
-            query = query.where(ViewRow.account == account)
-        if before is not None:
-            query = query.where(ViewRow.id < before)
-        with self._reading() as session:
-            return [View(v.time, v.account, v.method, v.path, v.address) for v in session.scalars(query)]
-
-    def count_views(self) -> int:
-        """How many views were written down."""
-        with self._reading() as session:
-            return session.scalar(select(func.count()).select_from(ViewRow)) or 0
-
-    @staticmethod
-    def _account(row: AccountRow | None, name: str) -> AccountRow:
-        if row is None:
-            raise ConfigError(f"there is no account {name}.")
-        return row
-
-
-def hash_password(password: str) -> str:
-    """Hash a password; raise ConfigError for one that is too short or too long."""
-    if not SHORTEST_PASSWORD <= len(password) <= LONGEST_PASSWORD:
-        raise ConfigError(
-            f"a password has {SHORTEST_PASSWORD} characters or more (at most {LONGEST_PASSWORD}), "
-            f"found {len(password)}. Several words are easy to remember and hard to guess."
-        )
-    return _hasher.hash(password)
+            over = or_(SessionRow.last_used < now - idle, SessionRow.created < now - longest)
+            for row in session.scalars(select(SessionRow).where(over)).all():
+                session.delete(row)
+                session.add(view_row(row.account, "EXPIRED", "", ""))
 
 
 def digest_of(token: str) -> str:
@@ -204,5 +191,34 @@ def digest_of(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
+def _some(name: str, roles: Collection[str]) -> None:
+    if not roles:
+        raise ConfigError(f"{name} has no role. Give one at least, or disable the account.")
+
+
+def _found(session: Session, name: str) -> AccountRow:
+    row = session.get(AccountRow, name)
+    if row is None:
+        raise ConfigError(f"there is no account {name}.")
+    return row
+
+
+def _manages(row: AccountRow) -> bool:
+    return row.disabled is None and bool(MANAGERS & set(row.roles))
+
+
+def _somebody_manages(session: Session, name: str) -> None:
+    """Refuse a change after which nobody could make or change accounts; the transaction is undone."""
+    if not any(map(_manages, session.scalars(select(AccountRow)))):
+        raise ConfigError(
+            f"{name} is the last who can manage accounts. Give the role {' or '.join(sorted(MANAGERS))} to "
+            "somebody else first."
+        )
+
+
+def _end_sessions(session: Session, name: str) -> None:
+    session.execute(delete(SessionRow).where(SessionRow.account == name))
+
+
 def _account(row: AccountRow) -> Account:
-    return Account(row.name, tuple(row.roles), row.created, row.disabled)
+    return Account(row.name, tuple(row.roles), row.created, row.disabled, row.one_time)

@@ -1,12 +1,15 @@
 """Serve an app of pages until it is stopped."""
 
 import logging
+import ssl
 from collections.abc import Callable
 
 import uvicorn
 from fastapi import FastAPI
 
 from shared.errors import ConfigError
+from shared.web.settings import is_loopback
+from shared.web.tls import tls_context
 from shared.web.visit import Web
 
 
@@ -16,20 +19,13 @@ def serve(app: FastAPI, say: Callable[[str], None]) -> None:
     Requests are not logged: who looked at what stands in the views.
     """
     web: Web = app.state.web
-    pages = web.pages
-    config = uvicorn.Config(
-        app,
-        host=pages.bind,
-        port=pages.port,
-        ssl_certfile=pages.tls_certificate,
-        ssl_keyfile=pages.tls_key,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        ws="none",
-        log_level=logging.WARNING,
-        timeout_graceful_shutdown=5,
-    )
+    pages, nobody_yet = web.pages, web.people.nobody_yet()
+    if nobody_yet and not is_loopback(pages.bind):
+        raise ConfigError(
+            f"nobody has an account yet, and {pages.bind} can be reached by other machines. Make an account "
+            f"first: {ACCOUNT_COMMAND.get(web.look.product.kind, 'account add')}"
+        )
+    config = server_config(app)
     try:
         config.load()
         listening = config.bind_socket()
@@ -41,6 +37,32 @@ def serve(app: FastAPI, say: Callable[[str], None]) -> None:
     host, port = listening.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     say(f"pages: {'https' if pages.tls else 'http'}://{shown}:{port}/")
-    if web.people.nobody_yet():
+    if nobody_yet:
         say(f"nobody has an account yet; the first is made with this code: {app.state.first_code.text}")
     uvicorn.Server(config).run(sockets=[listening])
+
+
+ACCOUNT_COMMAND = {
+    "hospital": "wardround site account add SITE NAME --role engineer",
+    "coordinator": "wardround coordinator account add NAME --role coordinator",
+}
+
+
+def server_config(app: FastAPI) -> uvicorn.Config:
+    """Return how the server runs; raise ConfigError for a certificate or key that cannot be used."""
+    pages = app.state.web.pages
+    context: ssl.SSLContext | None = None
+    if pages.tls_certificate is not None and pages.tls_key is not None:
+        context = tls_context(pages.tls_certificate, pages.tls_key)
+    return uvicorn.Config(
+        app,
+        host=pages.bind,
+        port=pages.port,
+        ssl_context_factory=None if context is None else lambda *_: context,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        ws="none",
+        log_level=logging.WARNING,
+        timeout_graceful_shutdown=5,
+    )

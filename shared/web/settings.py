@@ -26,6 +26,10 @@ class Pages(Config):
         default=12.0, description="after which it is over in any case"
     )
 
+    requests_a_minute: Annotated[int, Field(ge=60, le=100_000)] = Field(
+        default=3000, description="of one session; of one address four times as many"
+    )
+
     @model_validator(mode="after")
     def _wider_only_with_tls(self) -> Self:
         if (self.tls_certificate is None) != (self.tls_key is None):

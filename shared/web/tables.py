@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import JSON, Column, ForeignKey, Integer, Table
+from sqlalchemy import DDL, JSON, Column, ForeignKey, Integer, Table, event
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from shared.database import UtcTime
@@ -26,6 +26,7 @@ class AccountRow(Base):
     __tablename__ = "pages_accounts"
     name: Mapped[str] = mapped_column(primary_key=True)
     password: Mapped[str]  # argon2id, with its parameters and salt
+    one_time: Mapped[bool]  # somebody else knows the password: it only serves to choose another
     roles: Mapped[list[str]]
     created: Mapped[datetime]
     disabled: Mapped[datetime | None]
@@ -39,16 +40,27 @@ class SessionRow(Base):
     account: Mapped[str] = mapped_column(ForeignKey("pages_accounts.name"), index=True)
     created: Mapped[datetime]
     last_used: Mapped[datetime]
-    ended: Mapped[datetime | None]
 
 
 class ViewRow(Base):
     """One look or change by a person; only ever added."""
 
     __tablename__ = "pages_views"
+    __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012 - as SQLAlchemy wants it; no number twice
     id: Mapped[int] = mapped_column(primary_key=True)
     time: Mapped[datetime] = mapped_column(index=True)
-    account: Mapped[str] = mapped_column(index=True)  # as it was typed, where a login failed
-    method: Mapped[str]  # of HTTP, or LOGIN, REFUSED, LOGOUT, EXPIRED
+    account: Mapped[str] = mapped_column(index=True)
+    method: Mapped[str]  # of HTTP, or LOGIN, REFUSED, EXPIRED, ACCOUNT
     path: Mapped[str]  # holds pseudonyms only
     address: Mapped[str]
+
+
+for _change in ("UPDATE", "DELETE"):
+    event.listen(
+        ViewRow.__table__,
+        "after_create",
+        DDL(
+            f"CREATE TRIGGER pages_views_no_{_change.lower()} BEFORE {_change} ON pages_views "
+            "BEGIN SELECT RAISE(ABORT, 'views are only ever added'); END"
+        ).execute_if(dialect="sqlite"),
+    )

@@ -1,21 +1,23 @@
 """Who asks: the dependency that every page begins with.
 
-@router.get("/worklist")
-def worklist(visit: Annotated[Visit, Depends(needs("reader", "engineer"))]) -> Response:
-return visit.page("worklist.html", rows=...)
+    @router.get("/worklist")
+    def worklist(visit: Annotated[Visit, Depends(needs("reader", "engineer"))]) -> Response:
+        return visit.page("worklist.html", rows=...)
 
-@router.post("/scan/{scan}/claim")     # the CSRF token was checked before this is called
-def claim(scan: ScanId, visit: Reader) -> Response:
-...
-return visit.go("/worklist", said="claimed")
+    @router.post("/scan/{scan}/claim")     # the CSRF token was checked before this is called
+    def claim(scan: ScanId, visit: Reader) -> Response:
+        ...
+        return visit.go("/worklist", said="claimed")
+
+An app with a page that does not begin so is not put together (shared/web/guarded.py).
 """
 
 import hashlib
 import hmac
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
@@ -25,8 +27,8 @@ from shared.web.guard import SAFE
 from shared.web.look import Look
 from shared.web.people import Account, People
 from shared.web.settings import Pages
+from shared.web.tries import Tries
 
-COOKIE = "wardround-session"
 CSRF_FIELD, CSRF_HEADER = "csrf", "X-CSRF-Token"
 UNREAD_BODIES = ("application/octet-stream",)
 """Bodies that are streamed, and carry the CSRF token in the header."""
@@ -34,6 +36,10 @@ UNREAD_BODIES = ("application/octet-stream",)
 
 class LoggedOutError(Exception):
     """Nobody is logged in, or the session is over."""
+
+
+class OneTimeError(Exception):
+    """Somebody whose password serves only to choose another."""
 
 
 class ForbiddenError(Exception):
@@ -47,7 +53,18 @@ class Web:
     people: People
     pages: Pages
     look: Look
+    tries: Tries = field(default_factory=Tries)
     said: dict[str, str] = field(default_factory=dict)  # by CSRF token: what the next page says once
+
+    @property
+    def cookie(self) -> str:
+        """Name of the session's cookie.
+
+        Browsers send a cookie to every port of a machine, so each site's and each coordinator's has a name of
+        its own. __Host- binds it to this very host and to TLS (RFC 6265bis, 4.1.3.2).
+        """
+        product = self.look.product
+        return f"{'__Host-' if self.pages.tls else ''}wardround-{product.kind}-{product.name}"
 
     @property
     def idle(self) -> timedelta:
@@ -110,41 +127,75 @@ def address_of(request: Request) -> str:
     return "" if request.client is None else request.client.host
 
 
+def login_path(page: str, *, ended: bool = False) -> str:
+    """Return where to log in and come back to `page`, a path of our own."""
+    asked = {"ended": "true"} if ended else {}
+    if page != "/":
+        asked["next"] = page
+    return f"/login?{urlencode(asked)}" if asked else "/login"
+
+
 def csrf_of(token: str) -> str:
     """Return the token that a session's forms carry; says nothing about the session's own."""
     return hmac.new(token.encode(), b"wardround csrf", hashlib.sha256).hexdigest()
 
 
-def needs(*roles: str, quiet: bool = False) -> Callable[[Request], Awaitable[Visit]]:
-    """Return a dependency: the visit of a person who has one of `roles` (none given: any person).
+@dataclass(frozen=True)
+class Needs:
+    """A dependency: the visit of a person who has one of `roles` (none: any person).
 
-    `quiet` is for what a page asks by itself again and again: it is not written down and keeps no session
-    alive. Never make a page quiet that shows more than the one that polls it.
+    quiet : for what a page asks by itself again and again; it is not written down and keeps no session alive.
+        Never make a page quiet that shows more than the one that polls it.
+    one_time : also for somebody whose password serves only to choose another.
+
+    Raises LoggedOutError, OneTimeError or ForbiddenError; what is refused is written down, quiet or not.
     """
 
-    async def visit(request: Request) -> Visit:
+    roles: tuple[str, ...]
+    quiet: bool = False
+    one_time: bool = False
+
+    async def __call__(self, request: Request) -> Visit:
+        """Say who asks."""
         web = web_of(request)
-        token = request.cookies.get(COOKIE, "")
+        token = request.cookies.get(web.cookie, "")
         account = await run_in_threadpool(
-            web.people.session, token, idle=web.idle, longest=web.longest, quiet=quiet
+            web.people.session, token, idle=web.idle, longest=web.longest, quiet=self.quiet
         )
         if account is None:
             raise LoggedOutError
-        if not quiet:
-            await run_in_threadpool(
-                web.people.note, account.name, request.method, request.url.path, address_of(request)
-            )
+        if account.one_time and not self.one_time:
+            raise OneTimeError
         csrf = csrf_of(token)
-        if request.method not in SAFE and not hmac.compare_digest(await _sent(request), csrf):
-            raise ForbiddenError("The form is too old or not from this page. Open the page again and repeat.")
-        if roles and not set(roles) & set(account.roles):
-            raise ForbiddenError(
-                f"This page is for the role {' or '.join(roles)}; "
-                f"{account.name} has {', '.join(account.roles)}."
+        refusal = await self._refusal(request, account, csrf)
+        if refusal is not None or not self.quiet:
+            await run_in_threadpool(
+                web.people.note,
+                account.name,
+                request.method if refusal is None else "REFUSED",
+                request.url.path,
+                address_of(request),
             )
+        if refusal is not None:
+            raise ForbiddenError(refusal)
         return Visit(request, account, csrf)
 
-    return visit
+    async def _refusal(self, request: Request, account: Account, csrf: str) -> str | None:
+        if request.method not in SAFE and not hmac.compare_digest(
+            (await _sent(request)).encode(), csrf.encode()
+        ):
+            return "The form is too old or not from this page. Open the page again and repeat."
+        if self.roles and not set(self.roles) & set(account.roles):
+            return (
+                f"This page is for the role {' or '.join(self.roles)}; "
+                f"{account.name} has {', '.join(account.roles)}."
+            )
+        return None
+
+
+def needs(*roles: str, quiet: bool = False, one_time: bool = False) -> Needs:
+    """Return a dependency that asks for a person with one of `roles`; see Needs."""
+    return Needs(roles, quiet, one_time)
 
 
 async def _sent(request: Request) -> str:
