@@ -1,6 +1,7 @@
 """Serve an app of pages until it is stopped."""
 
 import logging
+import socket
 import ssl
 from collections.abc import Callable
 
@@ -8,9 +9,14 @@ import uvicorn
 from fastapi import FastAPI
 
 from shared.errors import ConfigError
-from shared.web.settings import is_loopback
+from shared.web.settings import Pages, is_loopback
 from shared.web.tls import tls_context
 from shared.web.visit import Web
+
+ACCOUNT_COMMAND = {
+    "hospital": "wardround site account add SITE NAME --role engineer",
+    "coordinator": "wardround coordinator account add NAME --role coordinator",
+}
 
 
 def serve(app: FastAPI, say: Callable[[str], None]) -> None:
@@ -25,15 +31,7 @@ def serve(app: FastAPI, say: Callable[[str], None]) -> None:
             f"nobody has an account yet, and {pages.bind} can be reached by other machines. Make an account "
             f"first: {ACCOUNT_COMMAND.get(web.look.product.kind, 'account add')}"
         )
-    config = server_config(app)
-    try:
-        config.load()
-        listening = config.bind_socket()
-    except (OSError, SystemExit) as error:
-        raise ConfigError(
-            f"the pages cannot listen on {pages.bind}:{pages.port}: {error}. Is another one running? "
-            "Name another port with --port."
-        ) from error
+    config, listening = server_config(app), listen(pages)
     host, port = listening.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     say(f"pages: {'https' if pages.tls else 'http'}://{shown}:{port}/")
@@ -42,10 +40,16 @@ def serve(app: FastAPI, say: Callable[[str], None]) -> None:
     uvicorn.Server(config).run(sockets=[listening])
 
 
-ACCOUNT_COMMAND = {
-    "hospital": "wardround site account add SITE NAME --role engineer",
-    "coordinator": "wardround coordinator account add NAME --role coordinator",
-}
+def listen(pages: Pages) -> socket.socket:
+    """Return the socket to listen on; raise ConfigError where it cannot be had."""
+    family = socket.AF_INET6 if ":" in pages.bind else socket.AF_INET
+    try:
+        return socket.create_server((pages.bind, pages.port), family=family)
+    except OSError as error:
+        raise ConfigError(
+            f"the pages cannot listen on {pages.bind}:{pages.port}: {error.strerror}. Is another "
+            "one running? Name another port with --port."
+        ) from error
 
 
 def server_config(app: FastAPI) -> uvicorn.Config:
