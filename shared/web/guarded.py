@@ -21,11 +21,11 @@ def check_guarded(routers: Sequence[APIRouter]) -> None:
     for route in routes_of(routers):
         if not isinstance(route, APIRoute):
             raise TypeError(f"{route} is no APIRoute: nothing checks who asks for it. Use @router.get.")
-        asked = {(method, route.path) for method in route.methods}
+        methods = route.methods or set()
         found = needs_of(route)
-        if found is None and not asked <= OPEN:
+        if found is None and not {(method, route.path) for method in methods} <= OPEN:
             raise RuntimeError(f"{route.path} does not say who may open it: depend on needs(...).")
-        if found is not None and found.quiet and not route.methods <= SAFE:
+        if found is not None and found.quiet and not methods <= SAFE:
             raise RuntimeError(f"{route.path} changes something and is quiet: nothing would be written down.")
         body = route.body_field
         if body is not None and not isinstance(body.field_info, params.Form):

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import DDL, JSON, Column, ForeignKey, Integer, Table, event
+from sqlalchemy import JSON, Column, Connection, ForeignKey, Integer, Table, event
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from shared.database import UtcTime
@@ -55,12 +55,11 @@ class ViewRow(Base):
     address: Mapped[str]
 
 
-for _change in ("UPDATE", "DELETE"):
-    event.listen(
-        ViewRow.__table__,
-        "after_create",
-        DDL(
-            f"CREATE TRIGGER pages_views_no_{_change.lower()} BEFORE {_change} ON pages_views "
-            "BEGIN SELECT RAISE(ABORT, 'views are only ever added'); END"
-        ).execute_if(dialect="sqlite"),
-    )
+@event.listens_for(ViewRow.__table__, "after_create")
+def _only_ever_added(_: object, connection: Connection, **__: object) -> None:
+    if connection.dialect.name == "sqlite":  # which the pages always use
+        for change in ("UPDATE", "DELETE"):
+            connection.exec_driver_sql(
+                f"CREATE TRIGGER pages_views_no_{change.lower()} BEFORE {change} ON pages_views "
+                "BEGIN SELECT RAISE(ABORT, 'views are only ever added'); END"
+            )

@@ -10,6 +10,7 @@ import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Select, func, select
 
@@ -106,7 +107,7 @@ def view_row(account: str, method: str, path: str, address: str) -> ViewRow:
 
 def _filtered(
     account: str | None, since: datetime | None, until: datetime | None, path: str | None
-) -> Select[tuple[ViewRow]]:
+) -> Select[Any]:
     query = select(ViewRow)
     if account is not None:
         query = query.where(ViewRow.account == account)

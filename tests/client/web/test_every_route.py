@@ -24,7 +24,7 @@ def every_route(app: FastAPI) -> Iterator[tuple[str, str, APIRoute]]:
     app.router.routes[:] = [route for route in app.routes if not isinstance(route, Mount)]
     for route in routes_of([app.router]):
         assert isinstance(route, APIRoute), route
-        for method in sorted(route.methods):
+        for method in sorted(route.methods or ()):
             if (method, route.path) not in OPEN:
                 yield method, re.sub(r"\{[^}]*\}", "x", route.path), route
 

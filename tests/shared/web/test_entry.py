@@ -78,7 +78,7 @@ def test_the_cookie_is_for_this_host_and_no_script(browser: Browser, app: FastAP
     pages = Pages(tls_certificate=tmp_path / "a.pem", tls_key=tmp_path / "a.key")
     tls = create_app(product(tmp_path), pages, app.state.web.people, [few_pages()])
     with Browser(tls) as secure:
-        secure.base_url = "https://127.0.0.1:8090"  # type: ignore[assignment]
+        secure.base_url = "https://127.0.0.1:8090"
         fields = {"name": "amal", "password": PASSWORD}
         over_tls = secure.post("/login", data=fields, follow_redirects=False).headers["set-cookie"]
         assert over_tls.startswith("__Host-wardround-hospital-north=")

@@ -21,7 +21,9 @@ class Clock:
 def test_it_is_a_bucket_that_leaks_evenly(steps: list[tuple[str, int]], count: int) -> None:
     """A bucket of `count` drops that loses one each 10 s, kept in tenths of a drop, is the oracle."""
     clock = Clock()
-    pace, level, seen = Pace(count, 10 * count, clock=clock), defaultdict(int), defaultdict(lambda: 0)
+    pace = Pace(count, 10 * count, clock=clock)
+    level: dict[str, int] = defaultdict(int)
+    seen: dict[str, int] = defaultdict(int)
     now = 0
     for key, later in steps:
         now += later

@@ -103,9 +103,10 @@ def test_only_the_password_of_a_known_name_is_right(people: People) -> None:
 
 
 def test_somebody_who_can_manage_accounts_is_always_left(people: People) -> None:
-    for change in (lambda: people.disable("amal"), lambda: people.set_roles("amal", ["reader"])):
-        with pytest.raises(ConfigError, match="last who can manage"):
-            change()
+    with pytest.raises(ConfigError, match="last who can manage"):
+        people.disable("amal")
+    with pytest.raises(ConfigError, match="last who can manage"):
+        people.set_roles("amal", ["reader"])
     amal = people.accounts()[0]
     assert (amal.roles, amal.disabled) == (("engineer", "reader"), None)
     people.set_roles("bo", ["engineer"])
@@ -134,9 +135,11 @@ def test_a_first_account_is_only_made_while_there_is_none(tmp_path: Path, people
 def test_a_role_is_needed_and_an_account_must_be_there(people: People) -> None:
     with pytest.raises(ConfigError, match="no role"):
         people.set_roles("bo", [])
-    for change in (people.disable, people.enable, lambda name: people.set_password(name, PASSWORD)):
+    for change in (people.disable, people.enable):
         with pytest.raises(ConfigError, match="no account nobody"):
             change("nobody")
+    with pytest.raises(ConfigError, match="no account nobody"):
+        people.set_password("nobody", PASSWORD)
 
 
 def test_short_passwords_are_refused_and_made_up_ones_are_all_different() -> None:

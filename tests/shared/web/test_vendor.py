@@ -10,6 +10,7 @@ from shared.errors import ConfigError
 from shared.web import app as app_module
 from shared.web import vendor
 from shared.web.app import create_app
+from shared.web.look import HERE
 from shared.web.people import People
 from shared.web.settings import Pages
 from tests.shared.web.conftest import few_pages, product
@@ -65,7 +66,7 @@ def test_pages_without_the_browsers_part_are_refused(
 
 
 def test_the_lock_file_pins_every_package_by_its_hash() -> None:
-    packages = json.loads((vendor.HERE / "package-lock.json").read_text(encoding="utf-8"))["packages"]
+    packages = json.loads((HERE / "package-lock.json").read_text(encoding="utf-8"))["packages"]
     installed = {name: values for name, values in packages.items() if name}
     assert {f"node_modules/{package}" for package in vendor.LICENCES} <= installed.keys()
     assert all(values["integrity"].startswith("sha512-") for values in installed.values())
