@@ -5,7 +5,7 @@ from pathlib import Path
 from fastapi import FastAPI
 
 from client.site import Site
-from client.web import data, privacy, reports, scan, studies, upload, worklist
+from client.web import data, privacy, reading, reports, scan, studies, upload, worklist
 from client.web.hospital import Hospital
 from client.web.roles import ROLES
 from shared.web import people_page
@@ -22,7 +22,7 @@ MENU = (
     MenuItem("/reports", "Reports", ("engineer", "officer", "reader")),
     MenuItem("/people", "People", ("engineer",)),
 )
-PAGES = (worklist, scan, upload, data, studies, privacy, reports, people_page)
+PAGES = (worklist, reading, scan, upload, data, studies, privacy, reports, people_page)
 HOME = {"reader": "/worklist", "engineer": "/worklist", "officer": "/privacy"}
 
 

@@ -1,7 +1,7 @@
 """What the hospital's pages work on; stands at `request.app.state.hospital`."""
 
 import hmac
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated
@@ -26,6 +26,7 @@ class Hospital:
 
     site: Site
     site_file: Path
+    searches: dict[str, str] = field(default_factory=dict)  # by CSRF token: what is looked for on the list
 
     @cached_property
     def worklist(self) -> Worklist:

@@ -11,10 +11,11 @@ What holds, and is tested:
 `order` says why the order is this one.
 """
 
+from client.worklist.choosing import Choosing, Chosen, Page
 from client.worklist.listing import OPEN, Listing
 from client.worklist.model_in_use import ModelInUse
 from client.worklist.reading import Reading
-from client.worklist.records import Arrival, Given, Happened, Row
+from client.worklist.records import Arrival, Given, Happened, Row, Waited
 from client.worklist.scans import Reprioritised
 from client.worklist.tables import READ, READING, STATES, WAITING
 
@@ -25,15 +26,20 @@ __all__ = [
     "STATES",
     "WAITING",
     "Arrival",
+    "Chosen",
     "Given",
     "Happened",
     "Listing",
     "ModelInUse",
+    "Page",
     "Reprioritised",
     "Row",
+    "Waited",
     "Worklist",
 ]
 
 
-class Worklist(Reading):
-    """All of it: `open`, `put`, `order`, `reprioritise`; `rows`; `claim`, `release`, `finish`, `reopen`."""
+class Worklist(Reading, Choosing):
+    """All of it: `open`, `put`, `order`, `reprioritise`; `rows`, `page`; `claim`, `release`, `finish`,
+    `reopen`.
+    """

@@ -1,7 +1,7 @@
 """The worklist for programs: JSON, or CSV with a line for each scan. Both stay at the hospital."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
@@ -62,10 +62,14 @@ def write_csv(path: Path, rows: Sequence[Row]) -> None:
         write_atomically(path, private=True) as temporary,
         temporary.open("w", encoding="utf-8", newline="") as file,
     ):
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for row in rows:
-            writer.writerow([_cell(getattr(row, name)) for name in COLUMNS])
+        csv.writer(file, lineterminator="\n").writerows(csv_lines(rows))
+
+
+def csv_lines(rows: Iterable[Row]) -> Iterator[Sequence[Any]]:
+    """Yield the header, then the cells of each scan."""
+    yield COLUMNS
+    for row in rows:
+        yield [_cell(getattr(row, name)) for name in COLUMNS]
 
 
 def _plain(value: Any) -> Any:

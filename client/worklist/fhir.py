@@ -37,7 +37,14 @@ WHY: dict[Why, str] = {
 
 
 def write_fhir(path: Path, listed: Listed, work: Path, release: Release) -> None:
-    """Write the bundle of a list, open to its owner only; which name each pseudonym stands for is in `work`.
+    """Write the bundle of a list, open to its owner only; raise as `fhir_text`."""
+    text = fhir_text(listed, work, release)
+    with write_atomically(path, private=True) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def fhir_text(listed: Listed, work: Path, release: Release) -> str:
+    """Return the bundle of a list as JSON; which name each pseudonym stands for is written into `work`.
 
     Raises
     ------
@@ -47,8 +54,7 @@ def write_fhir(path: Path, listed: Listed, work: Path, release: Release) -> None
     names = Pseudonyms.of_key_file(work / "worklist.key", work / "worklist.names.csv")
     values = bundle(listed.rows, names, now=listed.now, release=release)
     names.write_table()
-    with write_atomically(path, private=True) as temporary:
-        temporary.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+    return json.dumps(values, indent=1) + "\n"
 
 
 def bundle(rows: Iterable[Row], names: Pseudonyms, *, now: datetime, release: Release) -> dict[str, Any]:

@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import numpy as np
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from client.worklist.order import Place, Scan, in_order, place
@@ -33,31 +34,20 @@ class Listing(Scans):
         """
         now = now or utc_now()
         with self._reading() as session:
-            found = {one.case: one for one in session.execute(_order_query(READ in states))}
-            waiting = [_scan(one) for one in found.values() if one.state != READ]
-            lines: list[tuple[int | None, str, Place]] = [
-                (rank, scan.case, at)
-                for rank, (scan, at) in enumerate(in_order(waiting, self.longest, now), start=1)
-                if found[scan.case].state in states
-            ]
-            done = sorted((one for one in found.values() if one.state == READ), key=_newest_first)
-            lines += [(None, one.case, place(_scan(one), self.longest, one.finished)) for one in done]
-            lines = lines[:limit]
-            whole = _whole(session, [case for _, case, _ in lines])
-        return [_row(rank, whole[case], at) for rank, case, at in lines]
+            lines = self._unread(session, now) + (self._read(session) if READ in states else [])
+            return told(session, [line for line in lines if line.one.state in states][:limit])
 
     def order_of(self, state: str, now: datetime) -> list[str]:
-        """Case names of the scans in a state, the next to be read first."""
+        """Case names of the scans in a state, waiting or being read, the next to be read first."""
         with self._reading() as session:
-            found = session.execute(_order_query(state == READ)).all()
-        scans = [_scan(one) for one in found if one.state == state]
-        return [scan.case for scan, _ in in_order(scans, self.longest, now)]
+            return [line.one.case for line in self._unread(session, now) if line.one.state == state]
 
     def counts(self) -> dict[str, int]:
         """How many scans are waiting, being read, and read."""
         with self._reading() as session:
-            states = session.scalars(select(ScanRow.state)).all()
-        return {state: states.count(state) for state in (WAITING, READING, READ)}
+            found = session.execute(select(ScanRow.state, func.count()).group_by(ScanRow.state)).all()
+        counted: dict[str, int] = {state: count for state, count in found}  # noqa: C416 - rows, not tuples
+        return {state: counted.get(state, 0) for state in (WAITING, READING, READ)}
 
     def cases(self) -> list[str]:
         """Every case that was ever listed, by name."""
@@ -105,26 +95,54 @@ class Listing(Scans):
             found = session.scalars(query.order_by(ScanRow.arrived.desc(), ScanRow.case).limit(most)).all()
         return np.array(found, dtype=np.float64)
 
+    def _unread(self, session: Session, now: datetime) -> "list[Line]":
+        """Place every scan that is not yet read, the next to be read first."""
+        found = {one.case: one for one in session.execute(_order_query().where(ScanRow.state != READ))}
+        placed = in_order(map(_scan, found.values()), self.longest, now)
+        return [Line(rank, found[scan.case], at) for rank, (scan, at) in enumerate(placed, start=1)]
+
+    def _read(self, session: Session, newest: int | None = None) -> "list[Line]":
+        """Place the scans that were read, the last one first, in the tiers in which they were."""
+        query = _order_query().where(ScanRow.state == READ)
+        found = session.execute(query.order_by(ScanRow.finished.desc(), ScanRow.case).limit(newest))
+        return [Line(None, one, place(_scan(one), self.longest, one.finished)) for one in found]
+
     def _row(self, case: str) -> ScanRow:
         with self._reading() as session:
             return self._scan(session, case)
 
 
-def _order_query(read_too: bool) -> Any:
-    """Select what the order depends on, of all scans or of those not yet read."""
-    query = select(
+@dataclass(frozen=True)
+class Line:
+    """One scan in its place; `one` has the columns of `_order_query`."""
+
+    rank: int | None
+    one: Any
+    at: Place
+
+
+def _order_query() -> Any:
+    """Select what the order depends on and what a list is searched by, of all scans."""
+    return select(
         ScanRow.case,
+        ScanRow.patient,
         ScanRow.came,
         ScanRow.urgent_since,
         ScanRow.asap_since,
         ScanRow.stat_since,
         ScanRow.ordered,
         ScanRow.state,
+        ScanRow.reader,
         ScanRow.finished,
         PriorityRow.tier.label("model"),
         PriorityRow.probability,
     ).join(PriorityRow, ScanRow.priority == PriorityRow.id, isouter=True)
-    return query if read_too else query.where(ScanRow.state != READ)
+
+
+def told(session: Session, lines: Sequence[Line]) -> list[Row]:
+    """Return all that is told of some scans, in their order."""
+    whole = _whole(session, [line.one.case for line in lines])
+    return [_row(line.rank, whole[line.one.case], line.at) for line in lines]
 
 
 def _whole(session: Session, cases: Sequence[str]) -> dict[str, Any]:
@@ -144,10 +162,6 @@ def _whole(session: Session, cases: Sequence[str]) -> dict[str, Any]:
 def _scan(one: Any) -> Scan:
     since = (one.urgent_since, one.asap_since, one.stat_since)
     return Scan(one.case, one.came, since, one.model, one.ordered, one.probability)
-
-
-def _newest_first(one: Any) -> tuple[float, str]:
-    return (-one.finished.timestamp(), one.case)
 
 
 def _row(rank: int | None, one: Any, at: Place) -> Row:

@@ -15,16 +15,8 @@ from shared.errors import ConfigError
 def look(
     worklist: Worklist, site: Site, *, states: Collection[str] = OPEN, limit: int | None = None
 ) -> Listed:
-    """List the scans in these states; those not yet read are scored anew first, if the calibration changed.
-
-    A model folder that is damaged does not hide the list: the scans keep what they have, and it is said.
-    """
-    notes = []
-    try:
-        model = ModelInUse.read(site.work / "model")
-        notes += _up_to_date(worklist, site, model)
-    except ConfigError as error:
-        model, notes = None, [str(error)]
+    """List the scans in these states, by the model in use as `brought_up_to_date` finds it."""
+    model, notes = brought_up_to_date(worklist, site)
     now = utc_now()
     return Listed(
         site=site.name,
@@ -36,6 +28,18 @@ def look(
         drift=drift_seen(worklist, model),
         notes=tuple(notes),
     )
+
+
+def brought_up_to_date(worklist: Worklist, site: Site) -> tuple[ModelInUse | None, list[str]]:
+    """Score the scans not yet read anew if the calibration changed; return the model in use and notes.
+
+    A model folder that is damaged does not hide the list: the scans keep what they have, and it is said.
+    """
+    try:
+        model = ModelInUse.read(site.work / "model")
+        return model, _up_to_date(worklist, site, model)
+    except ConfigError as error:
+        return None, [str(error)]
 
 
 def _up_to_date(worklist: Worklist, site: Site, model: ModelInUse | None) -> list[str]:

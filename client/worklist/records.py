@@ -50,6 +50,15 @@ class Arrival:
 
 
 @dataclass(frozen=True)
+class Waited:
+    """How long one scan waited: since when, until a reader took it (None: it waits still)."""
+
+    came: datetime
+    taken: datetime | None
+    raised: bool  # model or clinician put it above routine
+
+
+@dataclass(frozen=True)
 class Given:
     """One priority that a scan was given."""
 

@@ -2,15 +2,21 @@
 
 const message = document.getElementById("message");
 
+let unanswered = null; // the line that says so, until there is an answer again
+
 function say(text) {
   const line = document.createElement("p");
   line.className = "wrong";
   line.setAttribute("role", "alert");
   line.textContent = text;
   message.replaceChildren(line);
+  return line;
 }
 
-document.body.addEventListener("htmx:sendError", () => say("The machine that serves this page does not answer. It is asked again."));
+document.body.addEventListener("htmx:sendError", () => {
+  if (!unanswered?.isConnected) unanswered = say("The machine that serves this page does not answer. It is asked again.");
+});
+document.body.addEventListener("htmx:afterOnLoad", () => unanswered?.remove());
 document.body.addEventListener("htmx:beforeSwap", (event) => {
   if (event.detail.xhr.status >= 400) event.detail.shouldSwap = event.detail.xhr.getResponseHeader("HX-Retarget") !== null;
 });
