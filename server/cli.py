@@ -6,22 +6,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from server.printing import Dir, err, out
+from server.serve_cli import serve
 from shared.errors import FederationError
 
 app = typer.Typer(
     help="Coordinate a federation: invite sites, start studies, watch them.", no_args_is_help=True
 )
-out = Console()
-err = Console(stderr=True)
-
-Dir = Annotated[
-    Path | None,
-    typer.Option(
-        "--dir", help="The coordinator's folder. Default: $WARDROUND_COORDINATOR, this folder, ./coordinator."
-    ),
-]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 
 
@@ -200,6 +192,9 @@ def export(
     from server.commands import export as copy
 
     print(copy(folder, run, target))  # noqa: T201 - plain, so that a script can read it
+
+
+app.command()(serve)
 
 
 def _say(text: str) -> None:

@@ -1,4 +1,4 @@
-from tests.client.web.conftest import Browser
+from tests.browsing import Browser
 
 
 def test_the_list_shows_every_scan_that_waits(browser: Browser) -> None:
