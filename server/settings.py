@@ -69,10 +69,19 @@ grace_seconds: 120
 # Days for which logs are kept.
 log_days: 14
 
-# The pages of `wardround coordinator serve`; changes take effect when that is started again. To serve them to
-# other machines give `bind`, the host `names` that browsers use, and a certificate: tls_certificate, tls_key
-# (PEM, paths in this folder). A person's session is over after `idle_minutes` without a request.
-pages: {{bind: 127.0.0.1, port: 8091, idle_minutes: 30}}
+# The pages of `wardround coordinator serve`; changes take effect when that is started again.
+pages:
+  # Address to listen on, and the port; 0 is any free one. Another address than this machine's own needs TLS.
+  bind: 127.0.0.1
+  port: 8091
+  # Host names and addresses by which browsers ask, besides `bind`.
+  names: []
+  # Certificate with its chain, and its key: PEM, paths in this folder.
+  tls_certificate: null
+  tls_key: null
+  # A person's session is over after so many minutes without a request, and after so many hours in any case.
+  idle_minutes: 30
+  session_hours: 12
 """
 
 
