@@ -2,21 +2,27 @@
 
 import shutil
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
 
-from server.web.app import coordinator_app
+from server.web.app import ROLES, coordinator_app
 from server.web.office import Office
+from shared.web.app import people_in
 from tests.browsing import Browser
 from tests.server.web.sample import ACCOUNT, PASSWORD, WATCHER, make
 
 
 @pytest.fixture(scope="session")
 def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A coordinator's folder; only ever copied."""
-    return make(tmp_path_factory.mktemp("sample") / "coordinator")
+    """A coordinator's folder with two accounts, of all roles and of one that looks; only ever copied."""
+    made = make(tmp_path_factory.mktemp("sample") / "coordinator")
+    with closing(people_in(made)) as people:
+        people.add(ACCOUNT, PASSWORD, ROLES)
+        people.add(WATCHER, PASSWORD, ["observer"])
+    return made
 
 
 @pytest.fixture
@@ -27,13 +33,10 @@ def folder(sample: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def app(folder: Path) -> Iterator[FastAPI]:
-    """The coordinator's app, with one account that has all roles and one that only looks."""
+    """The coordinator's app."""
     made = coordinator_app(folder)
-    people = made.state.web.people
-    people.add(ACCOUNT, PASSWORD, made.state.web.look.product.roles)
-    people.add(WATCHER, PASSWORD, ["observer"])
     yield made
-    people.close()
+    made.state.web.people.close()
     made.state.office.store.close()
 
 
