@@ -5,16 +5,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from server.printing import Dir
+
 if TYPE_CHECKING:
     from shared.web.terminal import Terminal
 
 account_app = typer.Typer(help="Who may open the coordinator's pages, as what.", no_args_is_help=True)
-Dir = Annotated[
-    Path | None,
-    typer.Option(
-        "--dir", help="The coordinator's folder. Default: $WARDROUND_COORDINATOR, this folder, ./coordinator."
-    ),
-]
 Name = Annotated[str, typer.Argument(help="The person, as typed to log in.")]
 OneTime = Annotated[
     bool, typer.Option("--one-time", help="Ask for no password: print one that serves to choose another.")

@@ -5,7 +5,6 @@ SHA-256 over both. After a kill at any moment the newest whole file is found; a 
 """
 
 import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,12 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from server.so_far import checkpoints, round_of
 from shared.errors import CheckpointError
 from shared.files import write_atomically
 from shared.model import Weights, checkpoint_seal
 
 KEPT = 2
-PATTERN = re.compile(r"round-(\d+)\.safetensors")
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class Checkpoint:
         history = json.dumps(self.history, sort_keys=True)
         with write_atomically(folder / f"round-{self.round:04d}.safetensors") as path:
             save_file(arrays, path, metadata={"history": history, "seal": checkpoint_seal(arrays, history)})
-        for old in _files(folder)[KEPT:]:
+        for old in checkpoints(folder)[KEPT:]:
             old.unlink()
 
 
@@ -47,7 +46,7 @@ def load_newest(folder: Path, *, study_digest: str) -> Checkpoint | None:
 
     Raises CheckpointError when files exist but none is usable, or they belong to another study.
     """
-    files = _files(folder)
+    files = checkpoints(folder)
     faults = []
     for path in files:
         try:
@@ -76,18 +75,8 @@ def _read(path: Path) -> Checkpoint:
     if metadata["seal"] != checkpoint_seal(arrays, metadata["history"]):
         raise ValueError("its seal does not match its content")
     return Checkpoint(
-        round=_round_of(path),
+        round=round_of(path),
         weights={n[2:]: a for n, a in arrays.items() if n.startswith("w/")},
         state={n[2:]: a for n, a in arrays.items() if n.startswith("s/")},
         history=json.loads(metadata["history"]),
     )
-
-
-def _files(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    return sorted((p for p in folder.iterdir() if PATTERN.fullmatch(p.name)), key=_round_of, reverse=True)
-
-
-def _round_of(path: Path) -> int:
-    return int(PATTERN.fullmatch(path.name)[1])  # type: ignore[index]  # _files lists only matches

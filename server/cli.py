@@ -6,18 +6,16 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from server.account_cli import Dir, account_app
+from server.account_cli import account_app
+from server.printing import Dir, err, out
+from server.serve_cli import serve
 from shared.errors import FederationError
 
 app = typer.Typer(
     help="Coordinate a federation: invite sites, start studies, watch them.", no_args_is_help=True
 )
 app.add_typer(account_app, name="account")
-out = Console()
-err = Console(stderr=True)
-
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 
 
@@ -196,6 +194,9 @@ def export(
     from server.commands import export as copy
 
     print(copy(folder, run, target))  # noqa: T201 - plain, so that a script can read it
+
+
+app.command()(serve)
 
 
 def _say(text: str) -> None:

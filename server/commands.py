@@ -32,6 +32,7 @@ WHOLE = ("model", "statistics.json")
 """One of them is there when a run has come far enough: of a training run, of one for statistics."""
 CONNECT_S = 3.0
 READY_S = 15.0
+ANSWER_S = 10.0
 
 
 def find(given: Path | None) -> Coordinator:
@@ -83,32 +84,37 @@ def initialise(folder: Path, *, address: str | None, name: str | None) -> Coordi
 
 def invite(given: Path | None, sites: Sequence[str], *, replace: bool) -> list[str]:
     """Make one invite for each site, as the lines to hand over."""
-    names = TypeAdapter(Name)
     for site in sites:
-        try:
-            names.validate_python(site)
-        except ValidationError as error:
-            raise ConfigError(
-                f"{site!r} cannot be the name of a site: expected lower-case letters, digits, - and _."
-            ) from error
+        _require_name(site)
     if len(set(sites)) != len(sites):
         raise ConfigError(f"each site may be named once, found {list(sites)}.")
     with opened(given) as (settings, store):
-        lines = []
-        for site in sites:
-            code = new_code()
-            expires = datetime.now(UTC) + timedelta(days=settings.invite_days)
-            store.invite(site, code=code, expires=expires, replace=replace)
-            made = Invite(
-                site=site,
-                control=settings.control,
-                fleet=settings.fleet,
-                ca_sha256=fingerprint(settings.ca_pem),
-                code=code,
-                expires=expires,
-            )
-            lines.append(str(made))
-        return lines
+        return [str(invite_one(settings, store, site, replace=replace)) for site in sites]
+
+
+def invite_one(settings: Coordinator, store: Store, site: str, *, replace: bool) -> Invite:
+    """Make one invite; ConfigError for what cannot be a site's name, or where it is enrolled already."""
+    _require_name(site)
+    code = new_code()
+    expires = datetime.now(UTC) + timedelta(days=settings.invite_days)
+    store.invite(site, code=code, expires=expires, replace=replace)
+    return Invite(
+        site=site,
+        control=settings.control,
+        fleet=settings.fleet,
+        ca_sha256=fingerprint(settings.ca_pem),
+        code=code,
+        expires=expires,
+    )
+
+
+def _require_name(site: str) -> None:
+    try:
+        TypeAdapter(Name).validate_python(site)
+    except ValidationError as error:
+        raise ConfigError(
+            f"{site!r} cannot be the name of a site: expected lower-case letters, digits, - and _."
+        ) from error
 
 
 def renew_certificate(given: Path | None) -> Coordinator:
@@ -147,19 +153,35 @@ def start(
         raise ConfigError("--statistics asks anew and trains nothing: leave out --resume and --weights.")
     with opened(given) as (settings, store):
         if resume is not None:
-            row = store.run(resume)
-            study, run = Study.parse(yaml.safe_load(row.study_yaml), resume), row.id
-            store.resume(run)
-        else:
-            study = Study.load(study_file or Path())
-            run = store.start(
-                study_name=study.name,
-                study_digest=study.digest(),
-                study_yaml=study.to_yaml(),
-                prepare=_ask_only(settings) if statistics else _start_from(study, weights, settings),
-            )
-        enrolled = sum(site.revoked_at is None for site in store.sites())
-        return Started(run, study.name, enrolled, study.strategy.quorum)
+            return start_again(store, resume)
+        study = Study.load(study_file or Path())
+        return start_new(settings, store, study, weights=weights, statistics=statistics)
+
+
+def start_new(
+    settings: Coordinator, store: Store, study: Study, *, weights: Path | None, statistics: bool
+) -> Started:
+    """Ask for a new run of a study; ConfigError where weights are missing or not wanted."""
+    run = store.start(
+        study_name=study.name,
+        study_digest=study.digest(),
+        study_yaml=study.to_yaml(),
+        prepare=_ask_only(settings) if statistics else _start_from(study, weights, settings),
+    )
+    return _started(store, run, study)
+
+
+def start_again(store: Store, run: str) -> Started:
+    """Let a failed or stopped run go on from its newest checkpoint."""
+    row = store.run(run)
+    study = Study.parse(yaml.safe_load(row.study_yaml), run)
+    store.resume(row.id)
+    return _started(store, row.id, study)
+
+
+def _started(store: Store, run: str, study: Study) -> Started:
+    enrolled = sum(site.revoked_at is None for site in store.sites())
+    return Started(run, study.name, enrolled, study.strategy.quorum)
 
 
 def _start_from(study: Study, weights: Path | None, settings: Coordinator) -> Callable[[str], None]:
@@ -189,18 +211,7 @@ def _ask_only(settings: Coordinator) -> Callable[[str], None]:
 def export(given: Path | None, run: str, target: Path) -> Path:
     """Copy what a run found (`EXPORTED`) to `target`; ConfigError while it is not over."""
     with opened(given) as (settings, store):
-        row = store.run(run)
-        folder = settings.run_folder(row.id)
-    if row.state in OPEN:
-        raise ConfigError(
-            f"{run} is {row.state}. Wait until it is over: wardround coordinator status {run} --watch"
-        )
-    present = [folder / part for part in EXPORTED if (folder / part).exists()]
-    if not any((folder / part).exists() for part in WHOLE):
-        raise FederationError(
-            f"{run} is {row.state} and left no model{f' ({row.reason})' if row.reason else ''}. "
-            f"Go on with it: wardround coordinator start --resume {run}"
-        )
+        present = exported(settings, store.run(run))
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise ConfigError(f"{target} is not an empty folder. Name a new one.")
     target.mkdir(parents=True, exist_ok=True)
@@ -210,6 +221,21 @@ def export(given: Path | None, run: str, target: Path) -> Path:
         else:
             shutil.copy2(part, target / part.name)
     return target
+
+
+def exported(settings: Coordinator, row: RunRow) -> list[Path]:
+    """Return files and folders of `EXPORTED` that a run left; ConfigError while it is not over."""
+    run, folder = row.id, settings.run_folder(row.id)
+    if row.state in OPEN:
+        raise ConfigError(
+            f"{run} is {row.state}. Wait until it is over: wardround coordinator status {run} --watch"
+        )
+    if not any((folder / part).exists() for part in WHOLE):
+        raise FederationError(
+            f"{run} is {row.state} and left no model{f' ({row.reason})' if row.reason else ''}. "
+            f"Go on with it: wardround coordinator start --resume {run}"
+        )
+    return [folder / part for part in EXPORTED if (folder / part).exists()]
 
 
 def live(settings: Coordinator, *, run: str = "", follow: bool = False) -> Iterator[pb.Status]:
@@ -227,7 +253,9 @@ def live(settings: Coordinator, *, run: str = "", follow: bool = False) -> Itera
         try:
             grpc.channel_ready_future(channel).result(timeout=READY_S)  # a busy machine shakes hands slowly
             request = pb.StatusRequest(run=run, follow=follow)
-            yield from ControlStub(channel).WatchStatus(request, metadata=((ADMIN, token),))
+            yield from ControlStub(channel).WatchStatus(
+                request, metadata=((ADMIN, token),), timeout=None if follow else ANSWER_S
+            )
         except grpc.FutureTimeoutError as error:
             raise FederationError(nobody) from error
         except grpc.RpcError as error:
@@ -245,12 +273,17 @@ def stored(settings: Coordinator, store: Store, *, run: str = "") -> pb.Status:
 def status(given: Path | None, run: str) -> tuple[pb.Status, bool]:
     """Return the status, and whether it comes from a coordinator that is up."""
     with opened(given) as (settings, store):
-        if run:
-            store.run(run)
-        with suppress(FederationError):
-            for now in live(settings, run=run):
-                return now, True
-        return stored(settings, store, run=run), False
+        return look(settings, store, run=run)
+
+
+def look(settings: Coordinator, store: Store, *, run: str = "") -> tuple[pb.Status, bool]:
+    """Return the status as `status` does, from an open store; ConfigError for a run that does not exist."""
+    if run:
+        store.run(run)
+    with suppress(FederationError):
+        for now in live(settings, run=run):
+            return now, True
+    return stored(settings, store, run=run), False
 
 
 def stop(given: Path | None, run: str) -> str:

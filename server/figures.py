@@ -75,6 +75,36 @@ def learning_curves(rounds: Sequence[Round]) -> Markup:
     return inline_svg(paint, width_pt=WIDTH_PT, height_pt=300, title=title)
 
 
+def runs_compared(runs: Mapping[str, Sequence[Round]]) -> Markup:
+    """Draw validation Dice of all sites together by round, a line a run; each needs an evaluated round."""
+    judged = {
+        name: [(r.round, r.validation) for r in rounds if r.validation is not None]
+        for name, rounds in runs.items()
+    }
+    numbers = [number for rounds in judged.values() for number, _ in rounds]
+
+    def paint(figure: Figure) -> None:
+        axes = figure.add_axes((0.062, 0.15, 0.705, 0.81))
+        last = max(numbers)
+        axes.set(xlabel="round", ylabel="Dice, validation scans, all sites")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        axes.set_xlim(min(numbers) - 0.15, last + 0.15)
+        axes.set_ylim(_floor(_dice(v, None) for rounds in judged.values() for _, v in rounds), 1.0)
+        axes.yaxis.set_major_locator(MultipleLocator(0.1 if axes.get_ylim()[0] >= 0.4 else 0.2))
+        grid(axes, "y")
+        ends = []
+        for (name, rounds), colour in zip(judged.items(), ("blue", "vermilion", "green"), strict=False):
+            dice = [_dice(v, None) for _, v in rounds]
+            axes.plot(
+                [k for k, _ in rounds], dice, color=COLOURS[colour], linewidth=2.5, marker="o", markersize=6
+            )
+            ends.append((dice[-1], _short(name)))
+        _label_ends(axes, last, ends)
+
+    title = "Dice on validation scans of all sites together by round, for each run"
+    return inline_svg(paint, width_pt=WIDTH_PT, height_pt=300, title=title)
+
+
 def models_compared(comparison: Comparison) -> Markup:
     """Test Dice of every model on all test scans and on each site's own; needs at least one model."""
     judged = [m for m in (comparison.federated, comparison.pooled_training) if m is not None]

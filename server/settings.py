@@ -15,6 +15,7 @@ from sqlalchemy.exc import ArgumentError
 from shared.config import Config
 from shared.errors import ConfigError
 from shared.study import Name
+from shared.web.settings import Pages
 
 FILE = "coordinator.yaml"
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -67,7 +68,27 @@ grace_seconds: 120
 
 # Days for which logs are kept.
 log_days: 14
+
+# The pages of `wardround coordinator serve`; changes take effect when that is started again.
+pages:
+  # Address to listen on, and the port; 0 is any free one. Another address than this machine's own needs TLS.
+  bind: 127.0.0.1
+  port: 8091
+  # Host names and addresses by which browsers ask, besides `bind`.
+  names: []
+  # Certificate with its chain, and its key: PEM, paths in this folder.
+  tls_certificate: null
+  tls_key: null
+  # A person's session is over after so many minutes without a request, and after so many hours in any case.
+  idle_minutes: 30
+  session_hours: 12
 """
+
+
+class OfficePages(Pages):
+    """Where the coordinator's pages listen; another port than a hospital's, which may run beside it."""
+
+    port: Annotated[int, Field(ge=0, le=65535)] = Field(default=8091, description="0: any free one")
 
 
 class Coordinator(Config):
@@ -86,6 +107,7 @@ class Coordinator(Config):
     enrol_wait_minutes: Annotated[float, Field(ge=0)] = 60
     grace_seconds: Annotated[float, Field(ge=0)] = 120
     log_days: Annotated[int, Field(ge=1)] = 14
+    pages: OfficePages = OfficePages()
 
     _folder: Path = PrivateAttr(default=Path())
 

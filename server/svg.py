@@ -1,12 +1,14 @@
 """Matplotlib figures as inline SVG that takes its colours from the page.
 
 The figures are painted with the hex values of `COLOURS`; in the SVG each becomes a CSS variable of the
-same name, so that one picture serves light, dark and print. Data colours are Okabe and Ito's, which stay
+same name, so that one picture serves light, dark and print. No element has a style of its own: a page whose
+content security policy forbids them shows the same picture. Data colours are Okabe and Ito's, which stay
 apart for all common colour-vision deficiencies (https://jfly.uni-koeln.de/color/).
 """
 
 import io
 import re
+import threading
 from collections.abc import Callable
 from types import MappingProxyType
 from typing import Literal
@@ -34,6 +36,8 @@ COLOURS = MappingProxyType(
 )
 SITE_COLOURS = ("vermilion", "purple", "sky", "yellow")
 FONT_SIZE_PT = 11
+_ONE_AT_A_TIME = threading.Lock()
+"""Matplotlib's settings are those of the whole process."""
 
 _STYLE = {
     "axes.edgecolor": COLOURS["rule"],
@@ -68,11 +72,11 @@ _STYLE = {
 def inline_svg(paint: Callable[[Figure], None], *, width_pt: float, height_pt: float, title: str) -> Markup:
     """Let `paint` draw on a figure of the given size and return it as an ``<svg>`` element.
 
-    The element scales with its container, names no outside resource, and is the same text for the same
-    drawing. `title` is read aloud in place of the picture.
+    The element has the class ``plot``, scales with its container, names no outside resource, and is the same
+    text for the same drawing. `title` is read aloud in place of the picture.
     """
     text = io.StringIO()
-    with mpl.rc_context({**_STYLE, "svg.hashsalt": title}):
+    with _ONE_AT_A_TIME, mpl.rc_context({**_STYLE, "svg.hashsalt": title}):
         figure = Figure(figsize=(width_pt / 72, height_pt / 72))
         paint(figure)
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
@@ -82,7 +86,7 @@ def inline_svg(paint: Callable[[Figure], None], *, width_pt: float, height_pt: f
         "viewBox": root.attrib["viewBox"],
         "role": "img",
         "aria-label": title,
-        "style": f"width: 100%; max-width: {width_pt * 4 / 3:.0f}px; height: auto",
+        "class": "plot",
     }
     return Markup(ET.tostring(root, encoding="unicode"))  # noqa: S704 - ElementTree escapes text and attributes
 
@@ -99,8 +103,7 @@ def _clean(element: ET.Element) -> None:
     attributes = {name.rpartition("}")[2]: value for name, value in element.attrib.items()}
     if "_" in attributes.get("id", ""):  # "axes_1"; ids that something refers to have no underscore
         del attributes["id"]
-    if "style" in attributes:
-        attributes["style"] = _themed(attributes["style"])
+    attributes |= _presented(_themed(attributes.pop("style", "")))
     element.attrib = attributes
     for child in list(element):
         if child.tag.endswith(("}metadata", "}style")):
@@ -114,3 +117,9 @@ def _themed(style: str) -> str:
     for name, value in COLOURS.items():
         style = style.replace(value, f"var(--{name})")
     return re.sub(r"'DejaVu Sans'[^;]*", "var(--font)", style)
+
+
+def _presented(style: str) -> dict[str, str]:
+    """Write declarations as presentation attributes (SVG 2, 6.6), which mean the same."""
+    pairs = (part.split(":", 1) for part in style.split(";") if ":" in part)
+    return {name.strip(): value.strip() for name, value in pairs}

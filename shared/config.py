@@ -25,7 +25,7 @@ class Config(BaseModel):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            faults = "\n".join(f"  {_fault(e)}" for e in error.errors())
+            faults = "\n".join(f"  {fault}" for fault in faults_of(error))
             raise ConfigError(
                 f"{source} has {error.error_count()} fault(s):\n{faults}\nCorrect these keys and try again."
             ) from error
@@ -48,11 +48,25 @@ class Config(BaseModel):
 def read_yaml(path: Path) -> Any:
     """Parse a YAML file; raise ConfigError when it is missing or not YAML."""
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER)  # noqa: S506 - a safe one
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise ConfigError(f"{path} does not exist. Give the path of a YAML file.") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} cannot be read as YAML: {error}") from error
+    return parse_yaml(text, str(path))
+
+
+def parse_yaml(text: str, source: str) -> Any:
+    """Parse YAML text; raise ConfigError when it is none."""
+    try:
+        return yaml.load(text, Loader=LOADER)  # noqa: S506 - a safe one
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{source} cannot be read as YAML: {error}") from error
+
+
+def faults_of(error: ValidationError) -> list[str]:
+    """Say every fault as ``key: what is wrong``."""
+    return [_fault(each) for each in error.errors()]
 
 
 def _fault(error: Any) -> str:

@@ -9,19 +9,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 Filters = dict[str, Callable[..., Any]]
 """What a template may call, by the name that it uses."""
 
 
 def render(template: Path, filters: Filters, **values: object) -> str:
-    """Fill in a template."""
+    """Fill in a template, which may include others by their path from its own folder."""
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        loader=FileSystemLoader(template.parent),
     )
     environment.filters |= filters
-    return environment.from_string(template.read_text(encoding="utf-8")).render(**values)
+    return environment.get_template(template.name).render(**values)
 
 
 def png_source(png: bytes) -> str:

@@ -90,6 +90,12 @@ class Sites(Database):
             known.audit_lines = known.audit_seal = None
             return known
 
+    def withdraw(self, site: str, *, now: datetime | None = None) -> None:
+        """Make a site's open invites worthless; raise ConfigError when it has none."""
+        with self._writing() as session:
+            if not _withdraw(session, site, now or utc_now()):
+                raise ConfigError(f"{site} has no open invite. It was used, withdrawn, or never made.")
+
     def set_site(self, name: str, *, node_id: int | None) -> None:
         """Remember which of Flower's nodes a site is."""
         with self._writing() as session:

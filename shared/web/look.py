@@ -5,7 +5,7 @@ figures are SVG, behaviour is in static/*.js and in htmx attributes.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ class Product:
     menu: tuple[MenuItem, ...]
     templates: Path
     static: Path | None = None  # served under /static/<kind>/
+    filters: Mapping[str, Callable[..., Any]] = field(default_factory=dict)  # besides FILTERS
 
 
 class Look:
@@ -53,7 +54,7 @@ class Look:
             lstrip_blocks=True,
             loader=ChoiceLoader([FileSystemLoader(product.templates), FileSystemLoader(HERE / "templates")]),
         )
-        self._environment.filters |= FILTERS
+        self._environment.filters |= {**FILTERS, **product.filters}
         self._environment.globals |= {
             "product": product,
             "notice": NOTICE,

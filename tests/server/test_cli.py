@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-import server.cli
+import server.printing
 from server.board import RunStatus, SiteStatus
 from server.cli import app
 from server.job import Job
@@ -217,7 +217,7 @@ def test_status_shows_every_site_and_why_it_was_not_used(
     coordinator.boards[run] = RunStatus(
         phase="training", round=2, rounds=5, started="", updated="", sites=sites
     )
-    monkeypatch.setattr(server.cli.out, "_width", 160)
+    monkeypatch.setattr(server.printing.out, "_width", 160)
     shown = in_folder(folder, "status")
     rows = {line.split("│")[1].strip(): line for line in shown.splitlines() if line.count("│") > 6}
     assert [c.strip() for c in rows["north"].split("│") if c.strip()][1:] == [

@@ -12,7 +12,7 @@ from client.web.roles import ROLES
 from shared.web.guard import SAFE
 from shared.web.guarded import OPEN, needs_of, routes_of
 from shared.web.people import MANAGERS
-from tests.client.web.conftest import Browser
+from tests.browsing import Browser
 
 FOR_ANYBODY = {"/", "/account", "/logout"}
 

@@ -7,7 +7,7 @@ from fastapi import FastAPI
 
 from client.web.hospital import Hospital
 from client.web.reading import own_path
-from tests.client.web.conftest import Browser
+from tests.browsing import Browser
 from tests.client.web.sample import PASSWORD
 
 STAYS = {"hx-request": "true"}

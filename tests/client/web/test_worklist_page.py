@@ -14,7 +14,7 @@ from client.web import worklist_view
 from client.web.hospital import Hospital
 from shared.database import utc_now
 from shared.priority import Tier
-from tests.client.web.conftest import Browser
+from tests.browsing import Browser
 from tests.client.web.sample import NAMES
 from tests.client.worklist.scans import TIERS, result
 

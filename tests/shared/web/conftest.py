@@ -16,7 +16,7 @@ from shared.web.look import MenuItem, Product
 from shared.web.people import People
 from shared.web.settings import Pages
 from shared.web.visit import Visit, needs
-from tests.client.web.conftest import Browser
+from tests.browsing import Browser
 from tests.client.web.sample import PASSWORD
 
 CASE = "Okafor_1"

@@ -11,7 +11,7 @@ from shared.web.app import create_app
 from shared.web.bounds import LARGEST_FORM_BYTES
 from shared.web.people import People
 from shared.web.settings import Pages
-from tests.client.web.conftest import Browser
+from tests.browsing import Browser
 from tests.client.web.sample import PASSWORD
 from tests.shared.web.conftest import few_pages, product
 

@@ -12,7 +12,7 @@ from shared.web.people import People
 from shared.web.settings import Pages
 from shared.web.tries import Tries
 from shared.web.visit import Web
-from tests.client.web.conftest import Browser
+from tests.browsing import Browser
 from tests.client.web.sample import PASSWORD
 from tests.shared.web.conftest import few_pages, product
 

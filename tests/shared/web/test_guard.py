@@ -8,7 +8,7 @@ from starlette.types import Message, Scope
 
 from shared.web.guard import host_name
 from shared.web.people import People
-from tests.client.web.conftest import Browser
+from tests.browsing import Browser
 from tests.client.web.sample import PASSWORD
 from tests.shared.web.conftest import CASE
 

@@ -5,7 +5,7 @@ import re
 from fastapi import FastAPI
 
 from shared.web.people import People
-from tests.client.web.conftest import Browser
+from tests.browsing import Browser
 from tests.client.web.sample import PASSWORD
 
 OWN = "a password of my own"
