@@ -107,4 +107,6 @@ class Summing:
                             break
                         totals.add(parsed(line, totals.lines + 1, self._path))
                         totals.offset += len(line)
-            return replace(totals, left=dict(totals.left), runs=dict(totals.runs), studies=dict(totals.studies))
+            return replace(
+                totals, left=dict(totals.left), runs=dict(totals.runs), studies=dict(totals.studies)
+            )

@@ -1,4 +1,4 @@
-"""What client/ledger.py wrote, read without the libraries that did the accounting: it can be shown at once."""
+"""What client/ledger.py wrote, read without the libraries that accounted for it: it can be shown at once."""
 
 import json
 from dataclasses import dataclass
@@ -33,9 +33,7 @@ def entries(path: Path) -> list[dict[str, Any]]:
     try:
         return [_entry(line) for line in path.read_text(encoding="utf-8").splitlines()]
     except ValueError as error:
-        raise PolicyError(
-            "ledger", f"{path} is damaged ({error}); restore it before training on."
-        ) from error
+        raise PolicyError("ledger", f"{path} is damaged ({error}); restore it before training on.") from error
 
 
 def without_secrets(path: Path) -> list[dict[str, Any]]:

@@ -85,7 +85,9 @@ class Aside:
                 )
                 return Answer(json.loads(done.stdout))
             except subprocess.TimeoutExpired:
-                return Answer(error=f"`wardround site {command}` took longer than {LIMIT_S / 60:.0f} minutes.")
+                return Answer(
+                    error=f"`wardround site {command}` took longer than {LIMIT_S / 60:.0f} minutes."
+                )
             except ValueError:
                 last = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
                 return Answer(error=f"`wardround site {command}` gave no answer. {' '.join(last)}")

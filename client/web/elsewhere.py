@@ -103,7 +103,7 @@ class Elsewhere:
             found = self._ask(enrolment)
         except WardroundError as error:
             found = self._failed(enrolment, str(error))
-        except Exception as error:  # noqa: BLE001 - a thread of its own: nobody else would tell
+        except Exception as error:
             found = self._failed(enrolment, f"the coordinator could not be asked: {type(error).__name__}")
         with self._lock:
             self._told = found

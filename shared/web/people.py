@@ -49,6 +49,7 @@ class View:
     method: str
     path: str
     address: str
+    number: int = 0
 
 
 class People(database.Database):
@@ -167,15 +168,32 @@ class People(database.Database):
         with self._writing() as session:
             session.add(ViewRow(time=utc_now(), account=account, method=method, path=path, address=address))
 
-    def views(self, *, most: int, account: str | None = None, before: int | None = None) -> Sequence[View]:
-        """Return the newest views, of one account or of all."""
+    def views(
+        self,
+        *,
+        most: int,
+        account: str | None = None,
+        before: int | None = None,
+        first: datetime | None = None,
+        end: datetime | None = None,
+    ) -> Sequence[View]:
+        """Return the newest views, of one account or of all, from `first` on and before `end`.
+
+        `before` is the number of the last view of the page before.
+        """
         query = select(ViewRow).order_by(ViewRow.id.desc()).limit(most)
         if account is not None:
             query = query.where(ViewRow.account == account)
         if before is not None:
             query = query.where(ViewRow.id < before)
+        if first is not None:
+            query = query.where(ViewRow.time >= first)
+        if end is not None:
+            query = query.where(ViewRow.time < end)
         with self._reading() as session:
-            return [View(v.time, v.account, v.method, v.path, v.address) for v in session.scalars(query)]
+            return [
+                View(v.time, v.account, v.method, v.path, v.address, v.id) for v in session.scalars(query)
+            ]
 
     def count_views(self) -> int:
         """How many views were written down."""
