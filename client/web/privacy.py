@@ -88,6 +88,7 @@ def log(visit: Officer, desk: AtDesk, chosen: Annotated[OfLog, Query()]) -> Resp
         events=get_args(Event),
         kinds=KINDS,
         studies=desk.log.totals().studies,
+        enrolled_with=desk.elsewhere.told().enrolled_with,
         count=end_of(desk.audit.path).lines,
         outstanding=Repeats(desk.audit).outstanding(),
     )
@@ -160,6 +161,7 @@ def _page(
         verified=verified,
         compared=compared,
         broken=broken,
+        known=lambda digest: desk.study(digest) is not None,
         views=visit.web.people.count_views(),
         site_file=desk.hospital.site_file.name,
     )

@@ -22,7 +22,7 @@ from client.study_words import asks
 from client.web.desk import AtDesk, Desk, QuietOfficer
 from client.web.gain import Gain, gain
 from client.web.hospital import Engineer, Officer
-from shared.errors import ConfigError, PolicyError
+from shared.errors import ConfigError
 from shared.study import Study
 from shared.web.look import local
 from shared.web.visit import Visit
@@ -89,8 +89,9 @@ def studies(visit: Officer, desk: AtDesk) -> Response:
         "studies.html",
         told=desk.elsewhere.told(),
         waiting=desk.approvals.pending(),
-        decisions=_decisions(desk),
+        decisions=sorted(desk.approvals.decisions().values(), key=lambda one: one.time, reverse=True),
         runs=sorted(totals.runs.values(), key=lambda run: run.agreed, reverse=True),
+        known=lambda digest: desk.study(digest) is not None,
         site=desk.site,
         site_file=desk.hospital.site_file.name,
         gains={run.study: _gain(desk, run.study) for run in totals.runs.values()},
@@ -252,13 +253,6 @@ def _study(desk: Desk, digest: str) -> Study:
     if found is None:
         raise HTTPException(404)
     return found
-
-
-def _decisions(desk: Desk) -> list[Decision]:
-    try:
-        return sorted(desk.approvals.decisions().values(), key=lambda one: one.time, reverse=True)
-    except PolicyError as error:  # the page says why nothing counts as approved
-        raise ConfigError(str(error)) from error
 
 
 def _standing(desk: Desk, found: Study) -> Standing:
