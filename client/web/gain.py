@@ -41,6 +41,15 @@ class Gain:
 
 def gain(site: Site, study: Study) -> Gain | None:
     """Look up what is known; None before the final model of a run was judged here."""
+    joint = joint_score(site, study)
+    if joint is None:
+        return None
+    simulated = _simulated(site, study)
+    return Gain(joint, simulated.get("alone"), simulated.get("pooled"))
+
+
+def joint_score(site: Site, study: Study) -> Score | None:
+    """Score the final common model by this site's own test scans; None before it was judged here."""
     path = site.work / "studies" / f"{study.digest()}.scans.json"
     rows = _json(path)
     if not isinstance(rows, list):
@@ -50,10 +59,7 @@ def gain(site: Site, study: Study) -> Gain | None:
         for row in rows
         if row["split"] == "test" and row["dice"] and all(math.isfinite(value) for value in row["dice"])
     ]
-    if not tested:
-        return None
-    simulated = _simulated(site, study)
-    return Gain(_mean(tested), simulated.get("alone"), simulated.get("pooled"))
+    return _mean(tested) if tested else None
 
 
 def _mean(tested: Sequence[tuple[str, float]]) -> Score:
@@ -99,6 +105,6 @@ def _json(path: Path) -> object:
     try:
         if path.stat().st_size > BIG:
             return None
-        return json.loads(path.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+        return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None

@@ -20,7 +20,7 @@ from client.explanation import Explanation, Leaving
 from client.policy import ANY, ASK
 from client.study_words import asks
 from client.web.desk import AtDesk, Desk, QuietOfficer
-from client.web.gain import Gain, gain
+from client.web.gain import Score, gain, joint_score
 from client.web.hospital import Engineer, Officer
 from shared.errors import ConfigError
 from shared.study import Study
@@ -94,7 +94,7 @@ def studies(visit: Officer, desk: AtDesk) -> Response:
         known=lambda digest: desk.study(digest) is not None,
         site=desk.site,
         site_file=desk.hospital.site_file.name,
-        gains={run.study: _gain(desk, run.study) for run in totals.runs.values()},
+        scores={run.study: _score(desk, run.study) for run in totals.runs.values()},
         standing=lambda study: _standing(desk, study),
     )
 
@@ -278,7 +278,7 @@ def _explanation(desk: Desk, found: Study) -> tuple[Explanation | None, str | No
     policy = sha256(f"{site.name} {site.policy.model_dump_json()} {approved}".encode()).hexdigest()
     done = desk.aside.answer("explain", found, policy)
     if done is None or done.error is not None:
-        return None, done and done.error
+        return None, None if done is None else done.error
     (values,) = done.values
     known = {key: values[key] for key in ("site", "study", "digest", "version", "private")}
     return Explanation(
@@ -288,7 +288,7 @@ def _explanation(desk: Desk, found: Study) -> tuple[Explanation | None, str | No
     ), None
 
 
-def _fit(desk: Desk, found: Study) -> dict[str, object]:
+def _fit(desk: Desk, found: Study) -> dict[str, Any]:
     done = desk.aside.answer("check", found, begin=False)
     lines = [line for line in (done.values or ()) if line["name"].startswith(CHECKED)] if done else []
     return {
@@ -298,6 +298,6 @@ def _fit(desk: Desk, found: Study) -> dict[str, object]:
     }
 
 
-def _gain(desk: Desk, digest: str) -> Gain | None:
+def _score(desk: Desk, digest: str) -> Score | None:
     found = desk.study(digest)
-    return None if found is None else gain(desk.site, found)
+    return None if found is None else joint_score(desk.site, found)

@@ -62,7 +62,8 @@ def test_page_after_page_is_the_log_backwards(
         whole = [Numbered(number, entry) for number, entry in enumerate(Audit(path).entries(), start=1)]
         expected = [line for line in whole if wanted.takes(line)]
         assert list(lines_of(path, wanted)) == expected
-        found, place = [], None
+        found: list[Numbered] = []
+        place = None
         for _ in range(len(lines) + 2):
             page = page_of(path, wanted, before=place, most=most)
             assert len(page.lines) <= most
