@@ -38,7 +38,7 @@ def studies_asked(site: Site, site_file: Path, *, tell: Callable[[str], None]) -
     if enrolment is not None:
         try:
             with Control(enrolment) as control:
-                asked = [_study(one, enrolment) for one in control.study()]
+                asked = [read_study(one, enrolment) for one in control.study()]
         except FederationError as error:
             if not waiting:
                 raise
@@ -52,7 +52,7 @@ def studies_asked(site: Site, site_file: Path, *, tell: Callable[[str], None]) -
     return list(found.values())
 
 
-def _study(sent: RunStudy, enrolment: Enrolment) -> Study:
+def read_study(sent: RunStudy, enrolment: Enrolment) -> Study:
     """Read a study as it came; its own text counts and no digest that somebody says it has."""
     source = f"the study of run {sent.run}, sent by the coordinator at {enrolment.control}"
     try:

@@ -14,7 +14,7 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,6 +27,7 @@ from shared.wire import Scalar
 
 GENESIS = "0" * 64
 CHUNK_BYTES = 4096
+SEAL_BYTES = 32
 CURE = (
     "Restore audit.jsonl and audit.head from a backup, or move both away together to begin a new log, and "
     "keep them: the coordinator will notice."
@@ -37,6 +38,7 @@ Event = Literal[
     "stopped",  # the node was stopped
     "enrolled",  # this site agreed to take part in a run
     "approved",  # a person allowed a study
+    "declined",  # a person said no to a study
     "withdrawn",  # a person took that back
     "training",  # a round was counted against the budget
     "released",  # a record left
@@ -123,11 +125,9 @@ class Audit:
             `audit`: with the number of the first line that does not fit, and why.
         """
         if not self.path.exists() and not self.head_path.exists():
-            return self._checked([], None, witness)
+            return self._checked([], witness)
         with self._locked(fcntl.LOCK_SH) as file:
-            *lines, torn = file.read().split(b"\n")
-            note = "the last line has no end: the machine stopped while it was written" if torn else None
-            return self._checked(lines, note, witness)
+            return self._checked(file, witness)
 
     def entries(self, event: Event | None = None) -> Iterator[dict[str, Any]]:
         """Read the lines, or those of one event, without checking the chain."""
@@ -137,48 +137,52 @@ class Audit:
         with self.path.open("rb") as file:
             for number, line in enumerate(file, start=1):
                 if wanted in line and line.endswith(b"\n"):
-                    yield _parsed(line, number, self.path)
+                    yield parsed(line, number, self.path)
 
-    def _checked(self, lines: list[bytes], note: str | None, witness: Witness | None) -> Verified:
-        previous, seals = GENESIS, [GENESIS]
-        for number, line in enumerate(lines, start=1):
-            sealed = _parsed(line, number, self.path)["previous"]
+    def _checked(self, file: Iterable[bytes], witness: Witness | None) -> Verified:
+        """Check line by line; a log of 100 MB is not held in memory, only its seals are."""
+        previous, seals, note = GENESIS, _Seals(), None
+        for number, line in enumerate(file, start=1):
+            if not line.endswith(b"\n"):
+                note = "the last line has no end: the machine stopped while it was written"
+                break
+            sealed = parsed(line, number, self.path)["previous"]
             if sealed != previous:
                 raise PolicyError(
                     "audit",
                     f"{self.path} line {number} follows {str(sealed)[:12]}..., expected {previous[:12]}...: "
                     f"it was moved, or a line before it was edited, removed, repeated or moved. {CURE}",
                 )
-            previous = _seal(line)
-            seals.append(previous)
-        head = self._head()
-        if head is None and len(lines) > 1:
-            raise PolicyError("audit", f"{self.head_path} is missing; the log has {len(lines)} lines. {CURE}")
+            previous = _seal(line.removesuffix(b"\n"))
+            seals.add(previous)
+        head, lines = self._head(), len(seals)
+        if head is None and lines > 1:
+            raise PolicyError("audit", f"{self.head_path} is missing; the log has {lines} lines. {CURE}")
         told = head or (0, GENESIS)
         self._compare(told, seals, f"{self.head_path.name} counts")
-        if len(lines) > told[0] + 1:
+        if lines > told[0] + 1:
             raise PolicyError(
                 "audit",
-                f"{self.path} has {len(lines)} lines, {self.head_path.name} counts {told[0]}: line "
+                f"{self.path} has {lines} lines, {self.head_path.name} counts {told[0]}: line "
                 f"{told[0] + 2} and those after it were added by something else. {CURE}",
             )
-        if len(lines) == told[0] + 1:
-            note = f"line {len(lines)} is whole and {self.head_path.name} is one behind: the machine stopped"
+        if lines == told[0] + 1:
+            note = f"line {lines} is whole and {self.head_path.name} is one behind: the machine stopped"
         if witness is not None:
             self._compare(witness, seals, "the witness saw")
-        return Verified(len(lines), previous, note)
+        return Verified(lines, previous, note)
 
-    def _compare(self, told: Witness, seals: list[str], who: str) -> None:
+    def _compare(self, told: Witness, seals: "_Seals", who: str) -> None:
         lines, seal = told
-        if lines >= len(seals):
+        if lines > len(seals):
             raise PolicyError(
                 "audit",
-                f"{self.path} ends at line {len(seals) - 1}, {who} {lines}: lines were cut off. {CURE}",
+                f"{self.path} ends at line {len(seals)}, {who} {lines}: lines were cut off. {CURE}",
             )
-        if seals[lines] != seal:
+        if seals.after(lines) != seal:
             raise PolicyError(
                 "audit",
-                f"{self.path} line {lines} has the seal {seals[lines][:12]}..., {who} it with "
+                f"{self.path} line {lines} has the seal {seals.after(lines)[:12]}..., {who} it with "
                 f"{seal[:12]}...: it was edited or replaced. {CURE}",
             )
 
@@ -188,7 +192,7 @@ class Audit:
         lines, seal = self._head() or (0, GENESIS)
         if found == seal:
             return lines
-        if last is not None and _parsed(last, lines + 1, self.path)["previous"] == seal:
+        if last is not None and parsed(last, lines + 1, self.path)["previous"] == seal:
             return lines + 1
         raise PolicyError(
             "audit",
@@ -218,6 +222,24 @@ class Audit:
             yield file
 
 
+class _Seals:
+    """The seal after each line, 32 bytes each."""
+
+    def __init__(self) -> None:
+        self._bytes = bytearray()
+
+    def __len__(self) -> int:
+        return len(self._bytes) // SEAL_BYTES
+
+    def add(self, seal: str) -> None:
+        self._bytes += bytes.fromhex(seal)
+
+    def after(self, lines: int) -> str:
+        """Return the seal of this line; of none, the beginning."""
+        end = SEAL_BYTES * lines
+        return bytes(self._bytes[end - SEAL_BYTES : end]).hex() if lines else GENESIS
+
+
 def _last_line(file: BinaryIO) -> tuple[int, bytes | None]:
     """Where the last whole line ends, in bytes, and that line; read from the end of the file."""
     place = file.seek(0, os.SEEK_END)
@@ -232,7 +254,8 @@ def _last_line(file: BinaryIO) -> tuple[int, bytes | None]:
     return place + len(whole) + 1, whole.rpartition(b"\n")[2]
 
 
-def _parsed(line: bytes, number: int, path: Path) -> dict[str, Any]:
+def parsed(line: bytes, number: int, path: Path) -> dict[str, Any]:
+    """Read one line; PolicyError `audit` with its number where it is none."""
     try:
         entry: dict[str, Any] = json.loads(line)
         for name in ("time", "event", "previous"):

@@ -47,6 +47,7 @@ SENTENCES: Mapping[Event, Callable[[Entry], str]] = {
     "stopped": lambda _: "the node was stopped",
     "enrolled": lambda e: f"this site agreed to take part in run {e['run']} of {_study(e)}",
     "approved": lambda e: f"{e['by']} allowed {_study(e)}",
+    "declined": lambda e: f"{e['by']} refused {_study(e)}",
     "withdrawn": lambda e: f"{e['by']} took the approval of {_study(e)} back",
     "training": lambda e: f"round {e['round']} of run {e['run']} was counted against the budget",
     "released": _released,

@@ -235,6 +235,5 @@ def _list_approvals(site: "Site") -> None:
     for one in approvals.pending():
         table.add_row(one.study.name, one.study.digest(), "waits", one.asked)
     for decision in approvals.decisions().values():
-        state = f"{'approved' if decision.approved else 'withdrawn'} by {decision.by}"
-        table.add_row(decision.name, decision.study, state, decision.time)
+        table.add_row(decision.name, decision.study, f"{decision.word} by {decision.by}", decision.time)
     out.print(table)

@@ -33,8 +33,9 @@ LONGEST_CA_BYTES = 65_536
 class Control:
     """Signed calls to the coordinator; every failure is a FederationError that says what to do."""
 
-    def __init__(self, enrolment: Enrolment) -> None:
+    def __init__(self, enrolment: Enrolment, *, timeout_s: float = TIMEOUT_S) -> None:
         self._enrolment = enrolment
+        self._timeout_s = timeout_s
         self._key = read_key(enrolment.private_key)
         self._channel, self._stub = _channel(enrolment.control, enrolment.ca_pem.read_bytes())
 
@@ -72,7 +73,11 @@ class Control:
         """Receive the status of all runs and of this site, once or at each change."""
         request = pb.StatusRequest(run=run or "", follow=follow)
         with self._translated():
-            yield from self._stub.WatchStatus(request, metadata=self._signed("WatchStatus", request))
+            yield from self._stub.WatchStatus(
+                request,
+                metadata=self._signed("WatchStatus", request),
+                timeout=None if follow else self._timeout_s,
+            )
 
     def reach(self) -> Reached:
         """Look whether the coordinator answers, and by which clock, version and certificate."""
@@ -84,7 +89,7 @@ class Control:
     def _call(self, method: str, request: Any) -> Any:
         with self._translated():
             send = getattr(self._stub, method)
-            return send(request, metadata=self._signed(method, request), timeout=TIMEOUT_S)
+            return send(request, metadata=self._signed(method, request), timeout=self._timeout_s)
 
     def _signed(self, method: str, request: Any) -> tuple[tuple[str, str | bytes], ...]:
         return Signed.make(
@@ -97,7 +102,7 @@ class Control:
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
-        with _translated(self._enrolment.control, self._enrolment.ca_pem.read_bytes()):
+        with _translated(self._enrolment.control, self._enrolment.ca_pem.read_bytes(), self._timeout_s):
             yield
 
 
@@ -169,14 +174,14 @@ def fetch_authority(fleet: str, sha256: str) -> bytes:
     return found
 
 
-def certificate_days_left(address: str, ca_pem: bytes) -> float:
+def certificate_days_left(address: str, ca_pem: bytes, timeout_s: float = TIMEOUT_S) -> float:
     """Count the days until the server's certificate expires; raise FederationError when it is not good."""
     context = ssl.create_default_context(cadata=ca_pem.decode("ascii"))
     context.set_alpn_protocols(["h2"])
     host, port = _host_and_port(address)
     try:
         with (
-            socket.create_connection((host, port), timeout=TIMEOUT_S) as plain,
+            socket.create_connection((host, port), timeout=timeout_s) as plain,
             context.wrap_socket(plain, server_hostname=host) as secure,
         ):
             der = secure.getpeercert(binary_form=True)
@@ -207,14 +212,14 @@ def _channel(address: str, ca_pem: bytes) -> tuple[grpc.Channel, ControlStub]:
 
 
 @contextmanager
-def _translated(address: str, ca_pem: bytes) -> Iterator[None]:
+def _translated(address: str, ca_pem: bytes, timeout_s: float = TIMEOUT_S) -> Iterator[None]:
     """Turn gRPC's errors into ours."""
     try:
         yield
     except grpc.RpcError as error:
         code, details = error.code(), str(error.details())
         if code == grpc.StatusCode.UNAVAILABLE:
-            certificate_days_left(address, ca_pem)  # knows more about why: raises
+            certificate_days_left(address, ca_pem, timeout_s)  # knows more about why: raises
         kind, _, reason = details.partition(".")
         if kind == "enrolment" and reason in CURES:
             raise EnrolmentError(reason, f"the coordinator refuses ({reason}). {CURES[reason]}") from error

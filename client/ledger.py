@@ -18,13 +18,9 @@ import numpy as np
 from opacus.accountants import RDPAccountant
 from opacus.accountants.utils import get_noise_multiplier
 
+from client.spending import entries, spent
 from shared.errors import PolicyError
 from shared.study import Study
-
-ENTRY = frozenset(
-    {"run", "study", "round", "inputs", "patients", "seed"}
-    | {"steps", "sample_rate", "noise_multiplier", "delta", "epsilon"}
-)
 
 
 @dataclass(frozen=True)
@@ -70,11 +66,11 @@ class Ledger:
         noise = noise_multiplier(
             privacy.epsilon, privacy.delta, sample_rate=sample_rate, steps=steps * study.training.rounds
         )
-        spent = [e for e in self._entries() if e["run"] == run and e["study"] == study.digest()]
-        for entry in spent:
+        earlier = [e for e in entries(self.path) if e["run"] == run and e["study"] == study.digest()]
+        for entry in earlier:
             if (entry["round"], entry["inputs"], entry["patients"]) == (round_number, inputs, patients):
                 return PrivateRound(steps, sample_rate, noise, entry["epsilon"], entry["seed"])
-        history = [(e["noise_multiplier"], e["sample_rate"], e["steps"]) for e in spent]
+        history = [(e["noise_multiplier"], e["sample_rate"], e["steps"]) for e in earlier]
         epsilon = epsilon_of([*history, (noise, sample_rate, steps)], privacy.delta)
         if epsilon > privacy.epsilon * (1 + 1e-9):
             raise PolicyError(
@@ -101,21 +97,7 @@ class Ledger:
 
     def spent(self) -> dict[tuple[str, str], float]:
         """Epsilon spent so far by each (run, study digest), each at its own study's delta."""
-        found: dict[tuple[str, str], float] = {}
-        for entry in self._entries():
-            key = (str(entry["run"]), str(entry["study"]))
-            found[key] = max(found.get(key, 0.0), float(entry["epsilon"]))
-        return found
-
-    def _entries(self) -> list[dict]:  # type: ignore[type-arg]  # one JSON object a line
-        if not self.path.exists():
-            return []
-        try:
-            return [_entry(line) for line in self.path.read_text(encoding="utf-8").splitlines()]
-        except ValueError as error:
-            raise PolicyError(
-                "ledger", f"{self.path} is damaged ({error}); restore it before training on."
-            ) from error
+        return {(one.run, one.study): one.epsilon for one in spent(self.path)}
 
     def _append(self, entry: dict) -> None:  # type: ignore[type-arg]
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -124,13 +106,6 @@ class Ledger:
             file.write(json.dumps(entry) + "\n")
             file.flush()
             os.fsync(file.fileno())
-
-
-def _entry(line: str) -> dict:  # type: ignore[type-arg]
-    entry = json.loads(line)
-    if not isinstance(entry, dict) or entry.keys() != ENTRY:
-        raise ValueError("a line is no entry of this ledger")
-    return entry
 
 
 def epsilon_of(history: list[tuple[float, float, int]], delta: float) -> float:

@@ -153,7 +153,7 @@ class Rules:
             if kind in ("enrol", "train"):
                 self._check_epsilon(study, run)
         except PolicyError as refusal:
-            known = refusal.code == "policy.approval" and self._approvals().is_waiting(study)
+            known = refusal.code == "policy.approval" and self._approvals().is_known(study)
             if not known:  # the coordinator asks again while people decide: client/repeats.py
                 self._audit.append("refused", kind=kind, code=refusal.code, study=study.digest())
             if refusal.code == "policy.approval":

@@ -8,16 +8,13 @@ from server.commands import find
 from server.store import Store
 from server.web import board, calibration, compare, exports, runs, sites, studies, writing
 from server.web.office import Office
+from server.web.roles import ROLES
 from server.web.words import FILTERS
 from shared.web import people_page
 from shared.web.app import create_app, people_in
 from shared.web.look import MenuItem, Product
 
 HERE = Path(__file__).parent
-ROLES = {
-    "coordinator": "invites sites, writes studies, starts and stops runs, keeps accounts",
-    "observer": "looks only: board, runs, studies, calibration",
-}
 LOOKERS = ("coordinator", "observer")
 MENU = (
     MenuItem("/board", "Board", LOOKERS),

@@ -97,3 +97,48 @@ def test_ever_new_studies_do_not_fill_the_disk(approvals: Approvals, monkeypatch
     for seed in range(5):
         approvals.ask(tiny_study(seed=seed))
     assert len(approvals.pending()) == 3
+
+
+def test_a_refused_study_waits_no_longer_and_is_not_asked_about_again(approvals: Approvals) -> None:
+    approvals.ask(STUDY)
+    approvals.refuse(STUDY, by="amal")
+    approvals.ask(STUDY)
+    assert approvals.pending() == []
+    assert not approvals.approved(STUDY.digest())
+    assert approvals.is_known(STUDY)
+    decision = approvals.decisions()[STUDY.digest()]
+    assert (decision.word, decision.by) == ("refused", "amal")
+    with pytest.raises(ConfigError, match="nothing to withdraw"):
+        approvals.withdraw(STUDY.digest())
+
+
+def test_a_refusal_can_be_taken_for_a_yes_later_and_a_withdrawn_study_is_asked_about_again(
+    approvals: Approvals,
+) -> None:
+    approvals.refuse(STUDY)
+    approvals.approve(STUDY)
+    assert approvals.approved(STUDY.digest())
+    approvals.withdraw(STUDY.digest(), by="amal")
+    approvals.ask(STUDY)
+    assert [one.study for one in approvals.pending()] == [STUDY]
+    assert approvals.decisions()[STUDY.digest()].word == "withdrawn"
+
+
+def test_a_refusal_is_an_audit_line_with_the_persons_name(approvals: Approvals, tmp_path: Path) -> None:
+    approvals.refuse(STUDY, by="amal")
+    (entry,) = Audit(tmp_path / "audit.jsonl").entries("declined")
+    assert (entry["study"], entry["by"]) == (STUDY.digest(), "amal")
+
+
+def test_what_was_decided_about_is_kept_word_for_word(approvals: Approvals) -> None:
+    assert approvals.decided(STUDY.digest()) is None
+    approvals.refuse(STUDY)
+    approvals.approve(OTHER)
+    assert [approvals.decided(s.digest()) for s in (STUDY, OTHER)] == [STUDY, OTHER]
+
+
+def test_a_damaged_file_refuses_nothing_for_good(approvals: Approvals, tmp_path: Path) -> None:
+    approvals.refuse(STUDY)
+    (tmp_path / "approvals.jsonl").write_text("damaged\n")
+    approvals.ask(STUDY)
+    assert [one.study for one in approvals.pending()] == [STUDY]
