@@ -33,6 +33,7 @@ from shared.priority import CalibratedPriority
 from shared.randomness import generator
 from shared.study import Study, Tiers
 from simulations.anatomy import SHIFTS, draw_scan
+from simulations.anatomy import Scan as DrawnScan
 from simulations.benchmarks.comparison import Comparison
 from simulations.benchmarks.hospitals import QUICKSTART, SEED, quickstart_study
 from simulations.benchmarks.workload import OURS, interleaved
@@ -40,8 +41,10 @@ from simulations.scenario import Scenario
 from simulations.shapes import Shape
 
 THREADS = 2
-BRIGHT = SHIFTS[0].model_copy(update={"prevalence": 1.0, "tumour_contrast": 4.0})
-"""Tumours so bright that a few seconds of training suffice: a scan without findings skips half the way."""
+BALL_MM = 15.0
+BALL_CONTRAST = 2.0
+"""The tumour of every scan: so large and, in units of average tissue, so bright that seconds of training
+suffice to find it. A scan without findings would skip half the way."""
 
 IN_PLANE_MM = 2.0  # of the study's grid
 ALTERNATIVE = "MONAI: load, resample, infer"
@@ -145,11 +148,23 @@ def _prepared(rng: np.random.Generator, size: Size, study: Study) -> tuple[np.nd
     """Draw a phantom on the study's grid: image (1, X, Y, Z) and label (X, Y, Z)."""
     steps = zip(size.shape, size.spacing_mm, size.grid_mm, strict=True)
     x, y, z = (round(voxels * spacing / grid) for voxels, spacing, grid in steps)
-    drawn = draw_scan(rng, BRIGHT.model_copy(update={"spacing_mm": size.grid_mm}), (x, y, z))
+    drawn = _drawn(rng, (x, y, z), size.grid_mm)
     affine = np.diag([*size.grid_mm, 1.0])
     scan = Scan((drawn.image,), affine, drawn.label, None, (x, y, z), affine)
     found = preprocess(scan, study.preprocessing, study.task, study.model)
     return found.image, np.asarray(found.label)
+
+
+def _drawn(rng: np.random.Generator, shape: Shape, spacing_mm: tuple[float, float, float]) -> DrawnScan:
+    """Draw a phantom without tumours, and put a bright ball somewhere into its middle."""
+    shift = SHIFTS[0].model_copy(update={"spacing_mm": spacing_mm, "prevalence": 0.0})
+    scan = draw_scan(rng, shift, shape)
+    centre = rng.uniform(0.4, 0.6, 3) * shape
+    axes = np.ogrid[tuple(slice(0, side) for side in shape)]
+    square_mm = sum(((axis - c) * mm) ** 2 for axis, c, mm in zip(axes, centre, spacing_mm, strict=True))
+    ball = np.asarray(square_mm) < BALL_MM**2
+    bright = np.float32(BALL_CONTRAST * shift.intensity_scale)
+    return DrawnScan(image=scan.image + bright * ball, label=ball.astype(np.uint8))
 
 
 def write_series(size: Size, folder: Path) -> None:
@@ -157,8 +172,7 @@ def write_series(size: Size, folder: Path) -> None:
     folder.mkdir(parents=True)
     x, y, slices = size.shape
     coarse_mm = (2 * size.spacing_mm[0], 2 * size.spacing_mm[1], size.spacing_mm[2])
-    shift = BRIGHT.model_copy(update={"spacing_mm": coarse_mm})
-    scan = draw_scan(generator(SEED, "series"), shift, (x // 2, y // 2, slices))
+    scan = _drawn(generator(SEED, "series"), (x // 2, y // 2, slices), coarse_mm)
     voxels = np.clip(np.rint(scan.image), -32768, 32767).astype(np.int16).repeat(2, 0).repeat(2, 1)
     for index in range(size.shape[2]):
         plane = voxels[..., index].T
@@ -210,7 +224,7 @@ def _inferred(net: torch.nn.Module, study: Study, series: Path) -> object:
         [
             LoadImage(image_only=True, reader="PydicomReader"),
             EnsureChannelFirst(),
-            Orientation("RAS"),
+            Orientation("RAS", labels=None),
             Spacing(study.preprocessing.spacing_mm),
             NormalizeIntensity(),
         ]

@@ -18,7 +18,7 @@ from client.data.cache import SiteData
 from client.uncertainty import Readings
 from server.results import Results
 from shared.errors import DataError
-from shared.model import TrainedModel, build, initial_weights
+from shared.model import build, initial_weights
 from simulations.benchmarks import loading, monai_loop, payload, preparation, reading, rounds, throughput
 from simulations.benchmarks.__main__ import QUICK_READING, Part, main
 from simulations.benchmarks.comparison import Comparison, table
@@ -150,10 +150,6 @@ def test_a_series_is_read_with_findings_and_every_step_has_its_share(tmp_path: P
 
 
 def test_a_time_without_findings_is_not_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def blind(size: reading.Size) -> TrainedModel:
-        return TrainedModel(size.study(), initial_weights(size.study()), None)
-
-    monkeypatch.setattr(reading, "quick_model", blind)
     monkeypatch.setattr("client.predict.pipeline.read", _nothing)
     with pytest.raises(DataError, match="found nothing"):
         reading.measure(QUICK_READING, tmp_path)
