@@ -81,6 +81,7 @@ class VoxelFigures(Config):
     called: Fraction | None = Field(description="share of voxels with a probability above 0.5")
     called_probability: Fraction | None = Field(description="mean probability of those")
     called_observed: Fraction | None = Field(description="share of those that belong to a finding")
+    called_log_loss: Annotated[float, Field(ge=0)] | None = Field(description="nats a voxel, of those")
 
 
 class VoxelCalibration(Config):
@@ -90,6 +91,10 @@ class VoxelCalibration(Config):
     """
 
     temperature: Annotated[float, Field(gt=0)] = Field(description="above 1: the network was too sure")
+    used: bool = Field(
+        description="false: it would raise the log loss of the voxels called a finding, on the patients that "
+        "it was fitted on; the model has none then"
+    )
     low: Annotated[float, Field(gt=0)] | None = Field(description="bins leave open where in low..high it is")
     high: Annotated[float, Field(gt=0)] | None
     patients: Count = Field(description="validation patients that the fit saw")

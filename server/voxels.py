@@ -11,7 +11,7 @@ from server.federation import Answer, Federation, Question
 from server.scores import VoxelCalibration, VoxelFigures
 from shared.errors import FederationError
 from shared.sums import Sums
-from shared.voxel_temperature import VoxelTemperature, fit, judge, voxel_shapes
+from shared.voxel_temperature import VoxelTemperature, fit, judge, voxel_shapes, worsens_findings
 from shared.wire import Record
 
 PHASE = "voxel temperature"
@@ -43,20 +43,26 @@ class VoxelCounts:
                 if found is not None:
                     self._sums[split][answer.seat.site] = found
 
-    def fitted(self) -> tuple[VoxelTemperature, VoxelCalibration] | tuple[None, None]:
-        """Fit and judge; none where no site released counts, or none can be found, which is noted."""
+    def fitted(self) -> tuple[VoxelTemperature | None, VoxelCalibration | None]:
+        """Fit and judge; none where no site released counts, or none can be found, which is noted.
+
+        A temperature that would make findings less believable is told and not used.
+        """
         fitted, judged = self._sums.get(FIT_SPLIT), self._sums.get(JUDGED_SPLIT)
         if not fitted:
             return None, None
+        counts = Sums.total(fitted.values())
         try:
-            found = fit(Sums.total(fitted.values()), study=self._federation.study.digest())
+            found = fit(counts, study=self._federation.study.digest())
         except FederationError as error:
             # The model stands with the probabilities that the network gives.
             self._federation.note(PHASE, "all", "failed", error.code)
             return None, None
         total = Sums.total(judged.values()) if judged else None
-        return found, VoxelCalibration(
+        used = not worsens_findings(counts, found.temperature)
+        return found if used else None, VoxelCalibration(
             **found.model_dump(exclude={"study"}),
+            used=used,
             sites=tuple(sorted(fitted)),
             judged=tuple(sorted(judged or ())),
             before=None if total is None else VoxelFigures.model_validate(judge(total)),

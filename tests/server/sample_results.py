@@ -316,6 +316,7 @@ def _voxels(rng: np.random.Generator) -> VoxelCalibration:
     found = fit(sums, study="0" * 64)
     return VoxelCalibration(
         **found.model_dump(exclude={"study"}),
+        used=True,
         sites=tuple(SITES),
         judged=tuple(SITES)[:3],
         before=VoxelFigures.parse(judge(sums), "test"),

@@ -208,9 +208,12 @@ def test_the_temperature_of_the_map_is_told_with_its_bounds_and_its_patients(
         "n = 60 validation patients",
         f"before60{v.before.ece:.4f}{v.before.log_loss:.4f}",
         f"after60{v.after.ece:.4f}{v.after.log_loss:.4f}",
-        f"{v.after.called_probability:.3f}{v.after.called_observed:.3f}",
+        f"{v.after.called_probability:.3f}{v.after.called_observed:.3f}{v.after.called_log_loss:.4f}",
     ):
         assert expected in said
+    assert "not used" not in said
+    refused = render(rich.model_copy(update={"voxels": v.model_copy(update={"used": False})}), tmp_path)
+    assert "It is not used: it would serve the background" in " ".join(Page(refused).text.split())
     unjudged = v.model_copy(update={"judged": (), "before": None, "after": None, "low": None})
     other = render(rich.model_copy(update={"voxels": unjudged}), tmp_path)
     assert "not judged" in other

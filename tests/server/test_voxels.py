@@ -5,12 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from shared.histograms import WHOLE
 from shared.model import TrainedModel
 from shared.study import Study
 from shared.sums import Sums
-from shared.voxel_temperature import VoxelTemperature, fit, judge, voxel_shapes
+from shared.voxel_temperature import BINS, VoxelTemperature, fit, judge, voxel_shapes
 from shared.wire import Record
-from tests.server.fake_sites import STUDY, Answer, FakeSite, failing, hospitals, run, voxel_counts
+from tests.server.fake_sites import STUDY, Act, Answer, FakeSite, failing, hospitals, run, voxel_counts
 
 SITES = ("north", "east", "south")
 
@@ -28,6 +29,7 @@ def test_the_fit_is_that_of_the_pooled_counts_and_stands_in_model_sites_and_resu
     assert found.temperature == pytest.approx(expected.temperature, abs=1e-8)
     assert (found.low, found.high, found.patients) == (expected.low, expected.high, expected.patients)
     assert found.temperature == pytest.approx(2.0, abs=0.1)
+    assert found.used
     assert found.sites == found.judged == tuple(sorted(SITES))
     assert found.before is not None
     assert found.after is not None
@@ -72,6 +74,26 @@ def test_a_network_worse_than_chance_gets_no_temperature_and_the_run_goes_on(tmp
     results = run(hospitals("north", "east", north={"voxels": swapped}, east={"voxels": swapped}), tmp_path)
     assert results.voxels is None
     assert [(e.phase, e.site, e.status) for e in results.events] == [("voxel temperature", "all", "failed")]
+    assert TrainedModel.load(tmp_path / "model").temperature is None
+
+
+def test_a_temperature_that_would_worsen_findings_is_told_and_not_used(tmp_path: Path) -> None:
+    def timid_and_bold(site: FakeSite, record: Record) -> Answer:
+        other, finding = (np.zeros(BINS, np.int64) for _ in range(2))
+        other[BINS // 2 - 16] = site.patients * (WHOLE - 10_000)  # background at log-odds of -2
+        other[BINS // 2 + 16] = site.patients * 6_000
+        finding[BINS // 2 + 16] = site.patients * 4_000
+        fields = {"site": site.name, "patients": site.patients}
+        return Record("voxel_counts", fields, {"other": other, "finding": finding})
+
+    act: dict[str, Act] = {"voxels": timid_and_bold}
+    found = run(hospitals("north", "east", north=act, east=act), tmp_path).voxels
+    assert found is not None
+    assert found.before is not None
+    assert found.after is not None
+    assert not found.used
+    assert found.after.log_loss < found.before.log_loss  # type: ignore[operator]  # there are voxels
+    assert found.after.called_log_loss > found.before.called_log_loss  # type: ignore[operator]  # as above
     assert TrainedModel.load(tmp_path / "model").temperature is None
 
 

@@ -24,6 +24,7 @@ from shared.voxel_temperature import (
     patients_of,
     voxel_shapes,
     voxel_sums,
+    worsens_findings,
 )
 
 Patient = tuple[FloatArray, IntArray]
@@ -155,6 +156,23 @@ def test_the_figures_are_those_of_the_voxels_where_bins_cost_nothing(by: float) 
     assert found["called"] == pytest.approx(np.mean(z > 0))
     assert found["called_probability"] == pytest.approx(p[z > 0].mean())
     assert found["called_observed"] == pytest.approx(label[z > 0].mean())
+    called = finish_reliability(reliability_sums(p[z > 0], label[z > 0], bins=10))
+    assert found["called_log_loss"] == pytest.approx(called["log_loss"], abs=1e-9)
+
+
+def test_what_serves_the_background_and_worsens_findings_is_told() -> None:
+    sure = counted([patient(0, (20, 20, 10))])
+    assert not worsens_findings(sure, fit(sure, study=STUDY).temperature)
+    rng = np.random.default_rng(1)
+    timid, bold = rng.uniform(-3, -1, 50_000), rng.normal(1.5, 0.5, 500)
+    label = np.concatenate([np.zeros(50_000), rng.random(500) < 0.4]).astype(np.int64)
+    both = counted([(expit(np.concatenate([timid, bold])), label)])
+    found = fit(both, study=STUDY)
+    assert found.temperature < 1
+    assert judge(both, found.temperature)["log_loss"] < judge(both)["log_loss"]
+    assert worsens_findings(both, found.temperature)
+    nothing_called = counted([(expit(timid), np.zeros(50_000, np.int64))])
+    assert not worsens_findings(nothing_called, 0.5)
 
 
 @settings(deadline=None, max_examples=60)
