@@ -163,8 +163,8 @@ def _drawn(rng: np.random.Generator, shape: Shape, spacing_mm: tuple[float, floa
     axes = np.ogrid[tuple(slice(0, side) for side in shape)]
     square_mm = sum(((axis - c) * mm) ** 2 for axis, c, mm in zip(axes, centre, spacing_mm, strict=True))
     ball = np.asarray(square_mm) < BALL_MM**2
-    bright = np.float32(BALL_CONTRAST * shift.intensity_scale)
-    return DrawnScan(image=scan.image + bright * ball, label=ball.astype(np.uint8))
+    bright = BALL_CONTRAST * shift.intensity_scale * ball.astype(np.float32)
+    return DrawnScan(image=scan.image + bright, label=ball.astype(np.uint8))
 
 
 def write_series(size: Size, folder: Path) -> None:

@@ -10,7 +10,7 @@ from shared.model import TrainedModel
 from shared.study import Study
 from shared.sums import Sums
 from shared.voxel_temperature import BINS, VoxelTemperature, fit, judge, voxel_shapes
-from shared.wire import Record
+from shared.wire import Record, Scalar
 from tests.server.fake_sites import STUDY, Act, Answer, FakeSite, failing, hospitals, run, voxel_counts
 
 SITES = ("north", "east", "south")
@@ -83,7 +83,7 @@ def test_a_temperature_that_would_worsen_findings_is_told_and_not_used(tmp_path:
         other[BINS // 2 - 16] = site.patients * (WHOLE - 10_000)  # background at log-odds of -2
         other[BINS // 2 + 16] = site.patients * 6_000
         finding[BINS // 2 + 16] = site.patients * 4_000
-        fields = {"site": site.name, "patients": site.patients}
+        fields: dict[str, Scalar] = {"site": site.name, "patients": site.patients}
         return Record("voxel_counts", fields, {"other": other, "finding": finding})
 
     act: dict[str, Act] = {"voxels": timid_and_bold}
