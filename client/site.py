@@ -10,6 +10,7 @@ from client.policy import Policy
 from client.worklist_settings import WorklistSettings
 from shared.config import Config
 from shared.study import Name
+from shared.web.settings import Pages
 
 
 class Site(Config):
@@ -32,6 +33,7 @@ class Site(Config):
     )
     seismometer: bool = Field(default=True, description="write a seismometer report after each run")
     worklist: WorklistSettings = WorklistSettings()
+    pages: Pages = Pages()
     policy: Policy = Policy()
 
     @classmethod
@@ -39,7 +41,7 @@ class Site(Config):
         """Load site.yaml; relative paths in it are relative to its folder."""
         site = cls.load(path)
         base = path.resolve().parent
-        moved = {"data": base / site.data, "work": base / site.work}
+        moved = {"data": base / site.data, "work": base / site.work, "pages": site.pages.in_folder(base)}
         if site.patients is not None:
             moved["patients"] = base / site.patients
         return site.model_copy(update=moved)

@@ -31,6 +31,7 @@ EXPORTED = ("results.json", "report.html", "model", "statistics.json", "statisti
 WHOLE = ("model", "statistics.json")
 """One of them is there when a run has come far enough: of a training run, of one for statistics."""
 CONNECT_S = 3.0
+READY_S = 15.0
 
 
 def find(given: Path | None) -> Coordinator:
@@ -224,8 +225,11 @@ def live(settings: Coordinator, *, run: str = "", follow: bool = False) -> Itera
         raise FederationError(nobody) from error
     with grpc.secure_channel(settings.local_control, credentials, options) as channel:
         try:
+            grpc.channel_ready_future(channel).result(timeout=READY_S)  # a busy machine shakes hands slowly
             request = pb.StatusRequest(run=run, follow=follow)
             yield from ControlStub(channel).WatchStatus(request, metadata=((ADMIN, token),))
+        except grpc.FutureTimeoutError as error:
+            raise FederationError(nobody) from error
         except grpc.RpcError as error:
             gone = error.code() in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
             raise FederationError(

@@ -31,7 +31,9 @@ ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXAMPLE = ROOT / "sites" / "example.yaml"
 RESEARCHER = (ROOT / "docs" / "researcher.md").read_text(encoding="utf-8")
-NOT_OURS = shutil.ignore_patterns(".[!cg]*", ".git", "runs", "build", "dist", "__pycache__", "*.egg-info")
+NOT_OURS = shutil.ignore_patterns(
+    ".[!cg]*", ".git", "runs", "build", "dist", "__pycache__", "*.egg-info", "node_modules", "vendor"
+)
 MACHINE_PATH = re.compile(rb"(?<![\w.-])/(?:work/|root/|tmp/w\b)")
 
 

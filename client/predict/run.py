@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from client.data.history import history_of
-from client.data.importing.pseudonyms import Pseudonyms
 from client.data.layouts.base import Listed, Skipped
 from client.data.patients import Patients, PatientTable
+from client.predict.names import FOLDER, pseudonyms_of
 from client.predict.pipeline import RESULT, Asked, Reader, Readings
 from client.predict.scans import list_scans
 from client.result import Result
@@ -18,9 +18,6 @@ from shared.errors import ConfigError, DataError
 from shared.files import folder_atomically, one_at_a_time, private_folder
 from shared.model import TrainedModel
 
-FOLDER = "predictions"
-KEY = "predictions.key"
-NAMES = "predictions.names.csv"
 LOCK = ".predict.lock"
 LEFTOVER = re.compile(r"\.case-[0-9a-f]{16}\.[0-9a-f]{8}\.tmp")
 Progress = Callable[[str, int, int], None]
@@ -96,8 +93,7 @@ def predict(
         busy = f"another run is at work in {out}. Wait until it has ended, or give another --out."
         with one_at_a_time(out / LOCK, busy):
             _sweep(out)
-            work = site.make_work()
-            names = Pseudonyms.of_key_file(work / KEY, work / NAMES)
+            names = pseudonyms_of(site)
             folders = [out / names.of("case", one.item.case, _place(one.item)) for one in asked]
             names.write_table()  # first: no pseudonym that nobody can resolve
             read = []

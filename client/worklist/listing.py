@@ -59,6 +59,11 @@ class Listing(Scans):
             states = session.scalars(select(ScanRow.state)).all()
         return {state: states.count(state) for state in (WAITING, READING, READ)}
 
+    def cases(self) -> list[str]:
+        """Every case that was ever listed, by name."""
+        with self._reading() as session:
+            return list(session.scalars(select(ScanRow.case).order_by(ScanRow.case)))
+
     def priorities(self, case: str) -> list[Given]:
         """Every priority that a scan was given, the oldest first; raises CaseError ``not_listed``."""
         self._row(case)

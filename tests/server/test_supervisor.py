@@ -127,7 +127,7 @@ def test_a_running_run_is_stopped_and_watched_until_it_is(coordinator: Deploymen
         rest, _ = watch.communicate(timeout=30)
     finally:
         watch.kill()
-        watch.wait()
+        watch.communicate()  # closes its pipe too
     assert watch.returncode == 0
     later = [json.loads(line) for line in rest.splitlines()]  # one document a line, for programs
     assert later[-1]["runs"][0]["state"] == "stopped"

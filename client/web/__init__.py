@@ -1,0 +1,1 @@
+"""The hospital's pages: `wardround site serve`."""

@@ -1,0 +1,40 @@
+"""The hospital's app: its menu, its roles, its routers."""
+
+from pathlib import Path
+
+from fastapi import FastAPI
+
+from client.site import Site
+from client.web import data, privacy, reports, scan, studies, upload, worklist
+from client.web.hospital import Hospital
+from shared.web import people_page
+from shared.web.app import create_app, people_in
+from shared.web.look import MenuItem, Product
+
+HERE = Path(__file__).parent
+ROLES = {
+    "reader": "reads scans: worklist, scans, verdicts, uploads",
+    "engineer": "keeps the node: data, studies, reports, accounts",
+    "officer": "data protection: what left, the budget, who looked at what",
+}
+MENU = (
+    MenuItem("/worklist", "Worklist", ("reader", "engineer")),
+    MenuItem("/upload", "Upload", ("reader", "engineer")),
+    MenuItem("/data", "Data", ("engineer",)),
+    MenuItem("/studies", "Studies", ("engineer", "officer")),
+    MenuItem("/privacy", "Privacy", ("officer", "engineer")),
+    MenuItem("/reports", "Reports", ("engineer", "officer", "reader")),
+    MenuItem("/people", "People", ("engineer",)),
+)
+PAGES = (worklist, scan, upload, data, studies, privacy, reports, people_page)
+HOME = {"reader": "/worklist", "engineer": "/worklist", "officer": "/privacy"}
+
+
+def hospital_app(site_file: Path, *, port: int | None = None) -> FastAPI:
+    """Put the hospital's app together; raise WardroundError where the site cannot be used."""
+    site = Site.read(site_file)
+    pages = site.pages if port is None else site.pages.model_copy(update={"port": port})
+    product = Product("hospital", site.name, HOME, ROLES, MENU, HERE / "templates", HERE / "static")
+    app = create_app(product, pages, people_in(site.make_work()), [page.router for page in PAGES])
+    app.state.hospital = Hospital(site, site_file)
+    return app

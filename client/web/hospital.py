@@ -1,0 +1,57 @@
+"""What the hospital's pages work on; stands at `request.app.state.hospital`."""
+
+import hmac
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import Depends, HTTPException, Request
+
+from client.data.importing.pseudonyms import Pseudonyms
+from client.predict.names import pseudonyms_of
+from client.site import Site
+from client.worklist import Worklist
+from shared.web.visit import Visit, needs
+
+Reader = Annotated[Visit, Depends(needs("reader", "engineer"))]
+QuietReader = Annotated[Visit, Depends(needs("reader", "engineer", quiet=True))]
+Engineer = Annotated[Visit, Depends(needs("engineer"))]
+Officer = Annotated[Visit, Depends(needs("officer", "engineer"))]
+
+
+@dataclass
+class Hospital:
+    """The site and its stores, each opened once."""
+
+    site: Site
+    site_file: Path
+
+    @cached_property
+    def worklist(self) -> Worklist:
+        """The worklist; safe to use from several threads."""
+        return Worklist.open(self.site)
+
+    @cached_property
+    def _pseudonyms(self) -> Pseudonyms:
+        return pseudonyms_of(self.site)
+
+    def scan_name(self, case: str) -> str:
+        """Return how pages and addresses call a case: its keyed pseudonym, as predictions/ does."""
+        return self._pseudonyms.of("case", case)
+
+    def case_of(self, scan: str) -> str:
+        """Return the case behind a pseudonym; 404 where the worklist has none."""
+        for case in self.worklist.cases():
+            if hmac.compare_digest(self.scan_name(case), scan):
+                return case
+        raise HTTPException(404)
+
+
+def hospital_of(request: Request) -> Hospital:
+    """Return what the pages work on."""
+    hospital: Hospital = request.app.state.hospital
+    return hospital
+
+
+Here = Annotated[Hospital, Depends(hospital_of)]

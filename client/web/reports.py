@@ -1,0 +1,5 @@
+"""Reports of runs and of seismometer."""
+
+from fastapi import APIRouter
+
+router = APIRouter()

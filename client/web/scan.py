@@ -1,0 +1,5 @@
+"""One scan: pictures, findings, reasons, verdict, export."""
+
+from fastapi import APIRouter
+
+router = APIRouter()

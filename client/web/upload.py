@@ -1,0 +1,5 @@
+"""Scans and their history from a browser to the worklist."""
+
+from fastapi import APIRouter
+
+router = APIRouter()

@@ -1,0 +1,5 @@
+"""Accounts: who may log in, as what."""
+
+from fastapi import APIRouter
+
+router = APIRouter()

@@ -1,0 +1,75 @@
+"""The hospital's app over read scans, and somebody who is logged in."""
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from client.web.app import hospital_app
+from client.web.hospital import Hospital
+from tests.client.web.sample import ACCOUNT, PASSWORD, make
+
+
+@pytest.fixture(scope="session")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A hospital with read scans; only ever copied."""
+    return make(tmp_path_factory.mktemp("sample")).parent
+
+
+@pytest.fixture
+def site_file(sample: Path, tmp_path: Path) -> Path:
+    """The site.yaml of a copy of `sample` that a test may change."""
+    shutil.copytree(sample, tmp_path / "hospital")
+    return tmp_path / "hospital" / "site.yaml"
+
+
+@pytest.fixture
+def app(site_file: Path) -> FastAPI:
+    """The hospital's app, with one account that has all roles."""
+    made = hospital_app(site_file)
+    made.state.web.people.add(ACCOUNT, PASSWORD, made.state.web.look.product.roles)
+    return made
+
+
+@pytest.fixture
+def hospital(app: FastAPI) -> Hospital:
+    """What the app works on."""
+    found: Hospital = app.state.hospital
+    return found
+
+
+@pytest.fixture
+def browser(app: FastAPI) -> Iterator["Browser"]:
+    """Somebody who is logged in."""
+    with Browser(app) as browser:
+        browser.log_in(ACCOUNT, PASSWORD)
+        yield browser
+
+
+class Browser(TestClient):
+    """A browser without scripts: keeps cookies, follows redirects, sends the CSRF token of its last page."""
+
+    def __init__(self, app: FastAPI) -> None:
+        super().__init__(app, base_url="http://127.0.0.1:8090")
+        self.csrf = ""
+
+    def log_in(self, name: str, password: str) -> None:
+        """Log in and remember the token of the first page."""
+        self.post("/login", data={"name": name, "password": password})
+        self.csrf = token_of(self.get("/account").text)
+
+    def submit(self, path: str, **fields: str) -> httpx2.Response:
+        """Send a form as a page would."""
+        return self.post(path, data={"csrf": self.csrf, **fields})
+
+
+def token_of(page: str) -> str:
+    """Find the CSRF token of a page."""
+    found = re.search(r'data-csrf="([0-9a-f]{64})"', page)
+    assert found is not None, page
+    return found[1]
