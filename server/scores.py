@@ -90,7 +90,10 @@ class VoxelCalibration(Config):
     `judged` names the sites whose test patients these are; without any there is no before and no after.
     """
 
-    temperature: Annotated[float, Field(gt=0)] = Field(description="above 1: the network was too sure")
+    temperature: Annotated[float, Field(gt=0)] | None = Field(
+        description="above 1: the network was too sure; None: no finite one fits, as of a network that says "
+        "no better than chance what a finding is"
+    )
     used: bool = Field(
         description="false: it would raise the log loss of the voxels called a finding, on the patients that "
         "it was fitted on; the model has none then"

@@ -11,7 +11,7 @@ from server.federation import Answer, Federation, Question
 from server.scores import VoxelCalibration, VoxelFigures
 from shared.errors import FederationError
 from shared.sums import Sums
-from shared.voxel_temperature import VoxelTemperature, fit, judge, voxel_shapes, worsens_findings
+from shared.voxel_temperature import VoxelTemperature, fit, judge, patients_of, voxel_shapes, worsens_findings
 from shared.wire import Record
 
 PHASE = "voxel temperature"
@@ -44,9 +44,9 @@ class VoxelCounts:
                     self._sums[split][answer.seat.site] = found
 
     def fitted(self) -> tuple[VoxelTemperature | None, VoxelCalibration | None]:
-        """Fit and judge; none where no site released counts, or none can be found, which is noted.
+        """Fit and judge; nothing where no site released counts.
 
-        A temperature that would make findings less believable is told and not used.
+        A temperature that cannot be found, or that would make findings less believable, is told and not used.
         """
         fitted, judged = self._sums.get(FIT_SPLIT), self._sums.get(JUDGED_SPLIT)
         if not fitted:
@@ -54,17 +54,20 @@ class VoxelCounts:
         counts = Sums.total(fitted.values())
         try:
             found = fit(counts, study=self._federation.study.digest())
-        except FederationError as error:
-            # The model stands with the probabilities that the network gives.
-            self._federation.note(PHASE, "all", "failed", error.code)
-            return None, None
+        except FederationError:
+            found = None  # the model stands with the probabilities that the network gives
+        used = found is not None and not worsens_findings(counts, found.temperature)
         total = Sums.total(judged.values()) if judged else None
-        used = not worsens_findings(counts, found.temperature)
         return found if used else None, VoxelCalibration(
-            **found.model_dump(exclude={"study"}),
+            temperature=None if found is None else found.temperature,
+            low=None if found is None else found.low,
+            high=None if found is None else found.high,
+            patients=patients_of(counts),
             used=used,
             sites=tuple(sorted(fitted)),
             judged=tuple(sorted(judged or ())),
             before=None if total is None else VoxelFigures.model_validate(judge(total)),
-            after=None if total is None else VoxelFigures.model_validate(judge(total, found.temperature)),
+            after=None
+            if total is None or found is None
+            else VoxelFigures.model_validate(judge(total, found.temperature)),
         )

@@ -214,6 +214,9 @@ def test_the_temperature_of_the_map_is_told_with_its_bounds_and_its_patients(
     assert "not used" not in said
     refused = render(rich.model_copy(update={"voxels": v.model_copy(update={"used": False})}), tmp_path)
     assert "It is not used: it would serve the background" in " ".join(Page(refused).text.split())
+    none = v.model_copy(update={"temperature": None, "used": False, "after": None})
+    page = render(rich.model_copy(update={"voxels": none}), tmp_path)
+    assert "No temperature fits the n = 60 validation patients" in " ".join(Page(page).text.split())
     unjudged = v.model_copy(update={"judged": (), "before": None, "after": None, "low": None})
     other = render(rich.model_copy(update={"voxels": unjudged}), tmp_path)
     assert "not judged" in other
