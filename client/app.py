@@ -30,6 +30,7 @@ ACTS: Mapping[str, Act] = {
     "held_out": lambda node, record: node.held_out(record),
     "histograms": lambda node, record: node.histograms(record),
     "reliability": lambda node, record: node.reliability(record),
+    "voxels": lambda node, record: node.voxels(record),
     "describe": lambda node, record: node.describe(record),
     "finish": lambda node, record: node.finish(record),
 }

@@ -25,6 +25,7 @@ from shared.reliability import reliability_shapes
 from shared.statistics import statistics_shapes
 from shared.study import Priority, Study
 from shared.sums import Shapes
+from shared.voxel_temperature import voxel_shapes
 from shared.wire import RECORDS, Record, Scalar
 
 LONGEST: dict[str, Scalar] = {"skipped": "x" * 600, "wardround": "x" * 16, "patient_unit": "x" * 7}
@@ -60,6 +61,8 @@ def arrays_of(kind: str, study: Study) -> dict[str, np.ndarray]:
         shapes = segmentation_shapes(len(study.task.classes), study.evaluation.score_bins, points=points)
     elif kind == "statistics":
         shapes = statistics_shapes(len(study.task.channels), len(study.task.classes))
+    elif kind == "voxel_counts":
+        shapes = voxel_shapes()
     elif study.priority is not None:
         shapes = _calibration_shapes(kind, study.priority)
     return {name: np.zeros(shape) for name, shape in shapes.items()}
@@ -119,6 +122,9 @@ def _times(kind: str, site: Site, study: Study) -> tuple[int | None, str, str | 
         return most, f"once in each of {rounds} rounds{more}", None
     if kind == "segmentation":
         return rounds + 1, f"once after each of {rounds} rounds and once at the end", None
+    if kind == "voxel_counts":
+        needless = None if study.calibrates_voxels else "the study calibrates no probability map"
+        return 2, "twice, of the validation and of the test patients, after the final evaluation", needless
     steps = 1 + (priority.max_steps if priority else 0) + 2 * (1 + MAP_STEPS)
     calibrating = {
         "derivatives": (
@@ -143,6 +149,8 @@ def _protection(kind: str, site: Site, study: Study) -> str:
     minimum = f"a sum, released only over at least {site.policy.minimum_patients} patients"
     if kind == "score_histograms":
         minimum += " of either outcome"
+    if kind == "voxel_counts":
+        minimum += " with voxels of either sort"
     if kind != "update":
         return f"{minimum}; exact, not covered by differential privacy"
     if study.privacy is None:

@@ -56,6 +56,15 @@ PLAIN = {
             "probabilities and how many of them were urgent"
         ),
     ),
+    "voxel_counts": (
+        "how far the probability map can be believed",
+        (
+            "for each of 256 ranges of the probability that a voxel belongs to a finding: how many voxels of "
+            "findings and how many others fall into it, over all patients together, each patient counting "
+            "the same; of the validation patients and of the test patients. A range that nobody else falls "
+            "into can tell of a single patient"
+        ),
+    ),
     "finished": (
         "the end of the run",
         (

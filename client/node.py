@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import cast, get_args
 
@@ -37,6 +38,7 @@ from shared.priority import CalibratedPriority, usable_rows
 from shared.randomness import generator
 from shared.study import Study
 from shared.sums import Sums
+from shared.voxel_temperature import VoxelTemperature
 from shared.wire import Record
 
 NOT_PRIVATE = -1.0
@@ -160,11 +162,22 @@ class Node:
         set_weights(net, record.arrays)
         net.eval().to(self.site.device)
         flips = study.evaluation.flips if final else ()
-        scored = list(score(net, cases, study, cache_folder=self.cache_folder, measured=final, flips=flips))
+        counted = final and study.calibrates_voxels
+        scoring = partial(
+            score,
+            net,
+            study=study,
+            cache_folder=self.cache_folder,
+            flips=flips,
+            measured=final,
+            voxels=counted,
+        )
+        scored = list(scoring(cases))
         if final:
-            rest = score(net, others, study, cache_folder=self.cache_folder, flips=flips)
-            scored_too = [*scored, *rest]
+            scored_too = [*scored, *scoring(others)]
             self._kept.keep_scans(study, scored_too)
+            if counted:
+                self._kept.keep_voxels(study, scored_too)
             self._tell_unusable(study, scored_too)
         results = [s.result for s in scored]
         return Record(
@@ -208,6 +221,14 @@ class Node:
         sums = found.reliability(record.arrays["coefficients"], calibration)
         return Record("reliability_bins", self._counted(found.patients), sums.to_arrays())
 
+    def voxels(self, record: Record) -> Record:
+        """Count voxels by log-odds; too few patients with voxels of either sort stop it at the gate."""
+        study, split = self._study(record), _split(record)
+        if not study.calibrates_voxels:
+            raise ConfigError(f"study {study.name} fits no temperature of voxels; there is nothing to count.")
+        found = self._kept.voxels(study, split)
+        return Record("voxel_counts", self._counted(found.patients), found.sums.to_arrays())
+
     def describe(self, record: Record) -> Record:
         """Sum histograms of the training patients' scans, read as they lie in the data folder."""
         study, data = self._study(record), self._data(record)
@@ -228,7 +249,9 @@ class Node:
         study, data = self._study(record), self._data(record)
         text = record.text("calibration")
         priority = CalibratedPriority.model_validate_json(text) if text else None
-        model = TrainedModel(study, dict(record.arrays), priority)
+        text = record.text("temperature")
+        temperature = VoxelTemperature.model_validate_json(text) if text else None
+        model = TrainedModel(study, dict(record.arrays), priority, temperature)
         model.save(self.site.work / "model")
         listed, seismometer = write_site_reports(
             self.site, data, self._kept.scans(study), model, cache_folder=self.cache_folder

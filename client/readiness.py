@@ -111,6 +111,7 @@ def check_policy(site: Site) -> Iterator[Line]:
         "held_out_losses": "the site has no say in which calibration is used",
         "score_histograms": "the site has no bounds of its own from where on a scan is urgent",
         "reliability_bins": "the site is left out of the calibration's figures",
+        "voxel_counts": "the site has no part in calibrating the probability map",
         "finished": "the coordinator does not learn that the reports are written",
     }
     unlisted = {kind: effect for kind, effect in effects.items() if kind not in policy.release}

@@ -86,6 +86,11 @@ class Versions(Config):
     study_digest: str
     weights_digest: str
     calibration_digest: str | None
+    voxel_temperature: Annotated[float, Field(gt=0)] | None = Field(
+        default=None,
+        description="that the probability map and the findings' probabilities were calibrated by; None: as "
+        "the network gives them",
+    )
 
 
 class Result(Config):

@@ -8,11 +8,13 @@ import numpy as np
 from torch import nn
 
 from client.data.cache import CachedCase
-from client.findings import find, judge, spurious
+from client.findings import Findings, find, judge, spurious
 from client.result import Finding
 from client.uncertainty import doubted, read
 from shared.metrics import ScanResult, dice
 from shared.study import Axis, Study
+from shared.sums import IntArray
+from shared.voxel_temperature import count_voxels
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,7 @@ class Scored:
 
     `measured` are the network's features by name, and `findings` each finding; both are empty where they were
     not asked for. `spurious` says of each finding whether it overlaps no reference, where that is known.
+    `voxels` (2, BINS) counts as shared.voxel_temperature does, where that was asked for.
     """
 
     case: CachedCase
@@ -28,6 +31,7 @@ class Scored:
     measured: dict[str, float]
     findings: tuple[Finding, ...]
     spurious: tuple[bool, ...]
+    voxels: IntArray | None = None
 
     @property
     def dice(self) -> tuple[float, ...]:
@@ -48,14 +52,15 @@ def score(
     *,
     cache_folder: Path,
     measured: bool = True,
+    voxels: bool = False,
     flips: Sequence[Axis] = (),
     others: Sequence[nn.Module] = (),
     progress: Callable[[int], None] | None = None,
 ) -> Iterator[Scored]:
     """Score cases one by one; memory holds one scan at a time.
 
-    Without `measured` each finding goes unmeasured, as between rounds. `flips` and `others`, networks beside
-    `net`, make further readings of each scan; see uncertainty.py.
+    Without `measured` each finding goes unmeasured, as between rounds; `voxels` asks for counts of them.
+    `flips` and `others`, networks beside `net`, make further readings of each scan; see uncertainty.py.
     """
     for case in cases:
         image, label = case.image(cache_folder), np.asarray(case.label(cache_folder))
@@ -76,6 +81,13 @@ def score(
             measured=findings.features if measured else {},
             findings=findings.findings if measured else (),
             spurious=spurious(findings, label, study) if known else (),
+            voxels=_voxels(findings, label, study) if voxels else None,
         )
         if progress is not None:
             progress(1)
+
+
+def _voxels(findings: Findings, label: np.ndarray, study: Study) -> IntArray:
+    classes = study.task.classes
+    finding = [1 + classes.index(name) for name in study.task.finding_classes]
+    return count_voxels(findings.score, label, finding=finding, classes=len(classes))

@@ -125,11 +125,12 @@ policy:
   # Kinds of record that may leave. Without `update` the site takes no part in training; without
   # `segmentation` it is not judged; without `derivatives` and `reliability_bins` it is left out of the
   # calibration, without `held_out_losses` of choosing one; without `score_histograms` it takes the lowest
-  # bounds that any site has. `failure` (a code and a count) always may. `statistics` is not in the list: add
+  # bounds that any site has. Without `voxel_counts` it has no part in calibrating the probability map.
+  # `failure` (a code and a count) always may. `statistics` is not in the list: add
   # it to let a coordinator sum histograms of intensities, sizes and findings over the training patients, by
   # which a study is set up without anybody seeing a scan.
   release: [enrolment, update, segmentation, derivatives, held_out_losses, score_histograms,
-            reliability_bins, finished, failure]
+            reliability_bins, voxel_counts, finished, failure]
 
   # What may be spent of the patients' privacy. null: no bound.
   budget:

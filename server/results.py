@@ -15,7 +15,7 @@ from pydantic import Field
 
 from server.json_file import JsonFile
 from server.priority_figures import Calibration
-from server.scores import Count, Fraction, SegmentationFigures
+from server.scores import Count, Fraction, SegmentationFigures, VoxelCalibration
 from shared.config import Config
 from shared.errors import ConfigError
 
@@ -146,6 +146,9 @@ class Results(JsonFile):
     rounds: tuple[Round, ...]
     evaluation: Comparison = Comparison()
     calibration: Calibration | None = None
+    voxels: VoxelCalibration | None = Field(
+        default=None, description="of the probability map; None where no temperature was fitted"
+    )
     events: tuple[Event, ...] = ()
 
     @property

@@ -26,10 +26,12 @@ from server.progress import report
 from server.report import write_report
 from server.results import Comparison, Results, Round, SiteRound
 from server.training import Training
+from server.voxels import VoxelCounts
 from shared import __version__
 from shared.errors import CheckpointError, FederationError
 from shared.model import TrainedModel, Weights, initial_weights
 from shared.study import Study
+from shared.voxel_temperature import VoxelTemperature
 from shared.wire import Record
 
 DEPLOYED = "deploy"
@@ -163,14 +165,18 @@ class Run:
         report("final evaluation", 0, 1)
         validation = self._validation(current)
         final = Evaluation(federation, current.weights, round_number=current.round, split="test", final=True)
-        for answer in federation.ask(federation.to_all(validation.question, final.question)):
+        voxels = VoxelCounts(federation)
+        questions = [validation.question, final.question, *voxels.questions]
+        for answer in federation.ask(federation.to_all(*questions)):
             validation.add(answer)
             final.add(answer)
+            voxels.add(answer)
         report("final evaluation", 1, 1)
         calibrated = self._calibrate() if study.priority is not None else None
         priority = calibrated.priority if calibrated else None
-        TrainedModel(study, current.weights, priority).save(self._settings.out / "model")
-        self._finish(current, calibrated)
+        temperature, voxel_figures = voxels.fitted()
+        TrainedModel(study, current.weights, priority, temperature).save(self._settings.out / "model")
+        self._finish(current, calibrated, temperature)
         results = Results.model_validate(
             {
                 "schema": "wardround.results/1",
@@ -186,6 +192,7 @@ class Run:
                 "rounds": [_round(entry) for entry in _validated(current.history["rounds"], validation)],
                 "evaluation": Comparison(federated=final.judged()),
                 "calibration": calibrated.figures if calibrated else None,
+                "voxels": voxel_figures,
                 "events": self._events(),
             }
         )
@@ -209,13 +216,17 @@ class Run:
         finally:
             report("calibrating the priority", 1, 1)
 
-    def _finish(self, current: Checkpoint, calibrated: Calibrated | None) -> None:
+    def _finish(
+        self, current: Checkpoint, calibrated: Calibrated | None, temperature: VoxelTemperature | None
+    ) -> None:
         """Each site gets what it needs of the calibration: no other's intercept, no other's bounds."""
         federation, digest = self._federation, self._study.digest()
+        map_text = "" if temperature is None else temperature.model_dump_json()
         asked = {}
         for node, seat in federation.seats.items():
             text = "" if calibrated is None else calibrated.priority.at_site(seat.site).model_dump_json()
-            record = Record("finish", {"study_digest": digest, "calibration": text}, current.weights)
+            fields = {"study_digest": digest, "calibration": text, "temperature": map_text}
+            record = Record("finish", fields, current.weights)
             asked[node] = [Question("finish", record, "finished")]
         self._board.enter("finish")
         answers = federation.ask(asked)

@@ -67,3 +67,41 @@ class ReliabilityFigures(Config):
     prevalence: Fraction | None
     mean_probability: Fraction | None
     bins: tuple[ReliabilityBin, ...]
+
+
+class VoxelFigures(Config):
+    """How far the probability map can be believed: `shared.voxel_temperature.judge`, key for key.
+
+    Shares of voxels are means over patients.
+    """
+
+    patients: Count
+    ece: Fraction | None = Field(description="expected calibration error, over ten bins of equal width")
+    log_loss: Annotated[float, Field(ge=0)] | None = Field(description="nats a voxel")
+    called: Fraction | None = Field(description="share of voxels with a probability above 0.5")
+    called_probability: Fraction | None = Field(description="mean probability of those")
+    called_observed: Fraction | None = Field(description="share of those that belong to a finding")
+    called_log_loss: Annotated[float, Field(ge=0)] | None = Field(description="nats a voxel, of those")
+
+
+class VoxelCalibration(Config):
+    """The temperature of the segmentation's probabilities, judged on test patients before and after.
+
+    `judged` names the sites whose test patients these are; without any there is no before and no after.
+    """
+
+    temperature: Annotated[float, Field(gt=0)] | None = Field(
+        description="above 1: the network was too sure; None: no finite one fits, as of a network that says "
+        "no better than chance what a finding is"
+    )
+    used: bool = Field(
+        description="false: it would raise the log loss of the voxels called a finding, on the patients that "
+        "it was fitted on; the model has none then"
+    )
+    low: Annotated[float, Field(gt=0)] | None = Field(description="bins leave open where in low..high it is")
+    high: Annotated[float, Field(gt=0)] | None
+    patients: Count = Field(description="validation patients that the fit saw")
+    sites: tuple[str, ...] = Field(description="whose patients those are")
+    judged: tuple[str, ...]
+    before: VoxelFigures | None
+    after: VoxelFigures | None

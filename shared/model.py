@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -12,10 +13,16 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 from torch import nn
 
+from shared.config import Config
 from shared.errors import ConfigError
 from shared.files import write_atomically
 from shared.priority import CalibratedPriority
 from shared.study import Study
+from shared.voxel_temperature import VoxelTemperature
+
+Fitted = TypeVar("Fitted", bound=Config)
+CALIBRATION = "calibration.json"
+TEMPERATURE = "temperature.json"
 
 Weights = dict[str, np.ndarray]
 """State-dict name -> array of that tensor's shape, float32."""
@@ -77,11 +84,15 @@ def checkpoint_seal(arrays: Mapping[str, np.ndarray], history: str) -> str:
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """What a run exports and `wardround evaluate` reads: weights, study, calibration if fitted."""
+    """What a run exports and `wardround evaluate` reads: weights, study, and what was fitted beside them.
+
+    `priority` is the calibrated score, `temperature` that of the segmentation's own probabilities.
+    """
 
     study: Study
     weights: Weights
     priority: CalibratedPriority | None
+    temperature: VoxelTemperature | None = None
 
     def network(self) -> nn.Module:
         """Build the network in evaluation mode."""
@@ -90,7 +101,10 @@ class TrainedModel:
         return net.eval()
 
     def save(self, folder: Path) -> None:
-        """Write model.safetensors, study.yaml and calibration.json; each file appears whole or not at all."""
+        """Write model.safetensors, study.yaml and, where fitted, calibration.json and temperature.json.
+
+        Each file appears whole or not at all; one of an earlier model that this one lacks goes.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         with write_atomically(folder / "model.safetensors") as path:
             save_file(
@@ -98,9 +112,12 @@ class TrainedModel:
             )
         with write_atomically(folder / "study.yaml") as path:
             path.write_text(self.study.to_yaml(), encoding="utf-8")
-        if self.priority is not None:
-            with write_atomically(folder / "calibration.json") as path:
-                path.write_text(self.priority.model_dump_json(indent=1), encoding="utf-8")
+        for name, fitted in ((CALIBRATION, self.priority), (TEMPERATURE, self.temperature)):
+            if fitted is None:
+                (folder / name).unlink(missing_ok=True)
+                continue
+            with write_atomically(folder / name) as path:
+                path.write_text(fitted.model_dump_json(indent=1), encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path) -> "TrainedModel":
@@ -119,14 +136,18 @@ class TrainedModel:
             raise ConfigError(
                 f"{path} is damaged: its weights are not those that were written. Copy it again."
             )
-        calibration = folder / "calibration.json"
-        if not calibration.exists():
-            return cls(study, weights, None)
-        try:
-            priority = CalibratedPriority.model_validate_json(calibration.read_bytes())
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"{calibration} is damaged: {error}. Copy the model folder again.") from error
-        return cls(study, weights, priority)
+        priority = _fitted(folder / CALIBRATION, CalibratedPriority)
+        return cls(study, weights, priority, _fitted(folder / TEMPERATURE, VoxelTemperature))
+
+
+def _fitted(path: Path, of: type[Fitted]) -> Fitted | None:
+    """Read one part of a model that not every model has; ConfigError when it is damaged."""
+    if not path.exists():
+        return None
+    try:
+        return of.model_validate_json(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} is damaged: {error}. Copy the model folder again.") from error
 
 
 def _read(path: Path) -> tuple[Weights, str | None]:

@@ -1,96 +1,230 @@
-"""A temperature for the segmentation's own probabilities: softmax(a z) instead of softmax(z), a = 1/T.
+"""A temperature for the segmentation's own probabilities, fitted to counts of voxels.
 
-Guo et al., "On Calibration of Modern Neural Networks", ICML 2017. The negative log likelihood is convex in a
-and has two derivatives that are sums over patients, so that a Newton fit in one number is exact. A
-temperature changes how sure the network says it is, never which class it prefers.
+The probability p that a voxel belongs to a finding becomes sigmoid(logit(p) / T): Guo et al., "On Calibration
+of Modern Neural Networks", ICML 2017, for the question "finding or not", which is what a probability map
+shows. It changes how sure the network says it is, never on which side of 0.5 a voxel lies.
+
+A site counts its voxels by log-odds and truth in bins that are the same for all, so that one answer serves
+every T. Voxels of one patient resemble each other and a large scan has more of them: each patient counts
+`WHOLE`, whatever the number of his or her voxels and scans. What bins can have cost is bounded (`fit`).
 """
+
+from collections.abc import Callable, Iterable
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import logsumexp
+from pydantic import Field
+from scipy.optimize import brentq
+from scipy.special import expit, lambertw
 
+from shared.config import Config
 from shared.errors import CaseError, FederationError
-from shared.newton import Gather, fit_newton
-from shared.sums import FloatArray, Sums
+from shared.histograms import WHOLE, apportioned
+from shared.newton import fit_newton
+from shared.reliability import CLIP
+from shared.sums import FloatArray, IntArray, Sums, bin_index
 
-AT_ONCE = 2**18
+LARGEST = 16.0
+"""Log-odds beyond are taken for it, when counted and when used: float32 knows no 1 - p below 6e-8."""
+
+EDGES: FloatArray = np.arange(-8 * LARGEST, 8 * LARGEST + 1) / 8
+"""(257,): bin k holds EDGES[k] <= log-odds < EDGES[k + 1], the last also its end; 0 is an edge."""
+EDGES.setflags(write=False)
+
+BINS = len(EDGES) - 1
+MIDDLES: FloatArray = (EDGES[:-1] + EDGES[1:]) / 2
+AT_ONCE = 2**20
 """Voxels that are worked on at once, so that a large scan needs little further memory."""
 
-LOWEST = 1e-7  # float32 probabilities below this are rounding
+ECE_BINS = 10
+LEAST_A, MOST_A = 1e-3, 1e3  # where bounds of a = 1/T are looked for
+TURN = 1 + float(lambertw(np.exp(-1)).real)  # v sigmoid(v) = 1: there -u sigmoid(-a u) is lowest, v = a u
+
+Positive = Annotated[float, Field(gt=0)]
 
 
-def voxel_temperature_sums(
-    probabilities: npt.NDArray[np.floating], label: npt.NDArray[np.integer], a: FloatArray
-) -> Sums:
-    """Mean over one patient's voxels of -log softmax(a z)[label] and its derivatives, z = log probability.
+class VoxelTemperature(Config):
+    """The temperature that is kept beside a model. Bins leave open where in low..high the exact one is."""
 
-    Logits differ from z by a constant a voxel, which softmax does not see. A mean, so that a patient with
-    a large scan counts as any other.
+    temperature: Positive = Field(description="above 1 the network was surer than it was right")
+    low: Positive | None = Field(default=None, description="None: the bins set no bound")
+    high: Positive | None = None
+    patients: int = Field(ge=1, description="patients of all sites that the fit saw")
+    study: str = Field(description="digest of the study it was fitted under")
+
+    def of(self, probability: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
+        """Probabilities of a finding, of any shape and in 0..1, as they are after calibration."""
+        flat = np.ravel(probability)
+        result = np.empty(flat.size, np.float32)
+        for start in range(0, flat.size, AT_ONCE):
+            some = slice(start, start + AT_ONCE)
+            result[some] = expit(log_odds(flat[some]) / self.temperature)
+        return result.reshape(probability.shape)
+
+
+def log_odds(probability: npt.NDArray[np.floating]) -> FloatArray:
+    """Within -LARGEST..LARGEST, of probabilities that may pass 0 and 1 by a rounding."""
+    p = np.clip(probability.astype(np.float64), expit(-LARGEST), expit(LARGEST))
+    return np.asarray(np.clip(np.log(p) - np.log1p(-p), -LARGEST, LARGEST))
+
+
+def count_voxels(
+    probability: npt.NDArray[np.floating],
+    label: npt.NDArray[np.integer],
+    *,
+    finding: Iterable[int],
+    classes: int,
+) -> IntArray:
+    """Count one scan's voxels (2, BINS): row 0 those of no finding, row 1 those of one.
 
     Parameters
     ----------
-    probabilities
-        (classes, ...), background first; or any z with its exponential taken.
+    probability
+        (X, Y, Z), of the finding classes together.
     label
-        (...), 0..classes-1; other values, such as unlabelled voxels, are left out.
-    a
-        (1,).
-
-    Returns
-    -------
-    Sums
-        ``patients`` 1, ``loss`` (), ``gradient`` (1,), ``hessian`` (1, 1), as `logistic_sums`. A patient
-        without any labelled voxel counts 0 in all of them.
+        (X, Y, Z), 0..classes; other values, such as unlabelled voxels, are left out.
+    finding
+        Labels of the finding classes.
 
     Raises
     ------
     CaseError
-        ``shape``: label and probabilities are of different grids.
+        ``shape``: label and probability are of different grids.
     """
-    classes = len(probabilities)
-    if probabilities.shape[1:] != label.shape:
+    if probability.shape != label.shape:
         raise CaseError(
-            "shape", f"label {label.shape} is not on the grid of the probabilities {probabilities.shape[1:]}."
+            "shape", f"label {label.shape} is not on the grid of the probability {probability.shape}."
         )
-    p, y = probabilities.reshape(classes, -1), label.ravel()
-    total, voxels = np.zeros(3), 0
+    p, y, chosen = np.ravel(probability), np.ravel(label), list(finding)
+    total = np.zeros((2, BINS), np.int64)
     for start in range(0, y.size, AT_ONCE):
         some = slice(start, start + AT_ONCE)
-        labelled = (y[some] >= 0) & (y[some] < classes)
-        z = np.log(np.maximum(p[:, some][:, labelled].astype(np.float64), LOWEST))
-        own = np.take_along_axis(z, y[some][labelled].astype(np.intp)[None], axis=0)[0]
-        weight = np.exp(a * z - logsumexp(a * z, axis=0))
-        mean = np.sum(weight * z, axis=0)
-        total += (
-            np.sum(logsumexp(a * z, axis=0) - a * own),
-            np.sum(mean - own),
-            np.sum(weight * (z - mean) ** 2),
-        )
-        voxels += len(own)
-    loss, gradient, hessian = total / max(1, voxels)
-    return Sums(
-        {
-            "patients": np.array(int(voxels > 0)),
-            "loss": np.array(loss),
-            "gradient": np.array([gradient]),
-            "hessian": np.array([[hessian]]),
-        }
-    )
+        known = (y[some] >= 0) & (y[some] <= classes)
+        place = np.searchsorted(EDGES[1:-1], log_odds(p[some][known]), side="right")
+        truth = np.isin(y[some][known], chosen)
+        total += np.bincount(place + BINS * truth, minlength=2 * BINS).reshape(2, BINS)
+    return total
 
 
-def fit_temperature(gather: Gather, *, max_steps: int = 50) -> float:
-    """Fit T = 1/a; `gather` maps a (1,) to the total of the patients' `voxel_temperature_sums`.
+def voxel_sums(patients: Iterable[IntArray]) -> Sums:
+    """Sum over patients' counts (2, BINS): ``other`` and ``finding`` (BINS,), int64, `WHOLE` a patient."""
+    total = np.zeros((2, BINS), np.int64)
+    for counts in patients:
+        total += apportioned(counts.ravel()).reshape(2, BINS)
+    return Sums({"other": total[0], "finding": total[1]})
+
+
+def voxel_shapes() -> dict[str, tuple[int, ...]]:
+    """Names and shapes of `voxel_sums`; int64 counts."""
+    return {"other": (BINS,), "finding": (BINS,)}
+
+
+def patients_of(sums: Sums) -> int:
+    """How many patients have given counts."""
+    return (int(sums["other"].sum()) + int(sums["finding"].sum())) // WHOLE
+
+
+def fit(sums: Sums, *, study: str) -> VoxelTemperature:
+    """Fit T to the total of all sites' `voxel_sums` by the middles of the bins; `study` is a digest.
+
+    With a = 1/T, the loss's slope in a is a sum over voxels, each at least the smallest and at most the
+    largest within its bin. Where these two sums change sign lies the exact fit to the voxels: `low`..`high`.
 
     Raises
     ------
     FederationError
         No patients, no finite optimum, or one at which the network had better say the opposite (a <= 0).
     """
-    fit = fit_newton(gather, names=["a"], penalised=np.array([False]), ridge=0.0, max_steps=max_steps)
-    a = float(fit.coefficients[0])
-    if not fit.converged or a <= 0:
+    weights = _weights(sums)
+    margin = np.stack([-MIDDLES, MIDDLES])
+
+    def gather(a: FloatArray) -> Sums:
+        wrong = expit(-a * margin)
+        return Sums(
+            {
+                "patients": np.array(patients_of(sums)),
+                "loss": np.sum(weights * np.logaddexp(0, -a * margin)),
+                "gradient": np.array([-np.sum(weights * margin * wrong)]),
+                "hessian": np.array([[np.sum(weights * margin**2 * wrong * (1 - wrong))]]),
+            }
+        )
+
+    found = fit_newton(gather, names=["a"], penalised=np.array([False]), ridge=0.0, max_steps=50)
+    a = float(found.coefficients[0])
+    if not found.converged or a <= 0:
         raise FederationError(
-            f"found no temperature (a = {a:.3g}, converged {fit.converged}), expected a finite a > 0. "
+            f"found no temperature (a = {a:.3g}, converged {found.converged}), expected a finite a > 0. "
             "Check that the network segments better than chance before calibrating it."
         )
-    return 1 / a
+    smallest, largest = _root(lambda a: _slope(weights, a)[1]), _root(lambda a: _slope(weights, a)[0])
+    return VoxelTemperature(
+        temperature=1 / a,
+        low=None if largest is None else 1 / largest,
+        high=None if smallest is None else 1 / smallest,
+        patients=patients_of(sums),
+        study=study,
+    )
+
+
+def judge(sums: Sums, temperature: float = 1.0) -> dict[str, Any]:
+    """JSON-ready figures of `voxel_sums` at a temperature, by the middles of the bins; None of no voxels.
+
+    A share of voxels is a mean over patients, each of the same weight. `ece` is over ten bins of equal
+    width, `log_loss` in nats a voxel. `called` is the share of voxels above 0.5: what the network calls a
+    finding, with the mean probability there, the share that truly is one and the log loss.
+    """
+    other, finding = (sums[name].astype(np.float64) for name in ("other", "finding"))  # adds up exactly
+    both = other + finding
+    n = float(both.sum())
+    p = expit(MIDDLES / temperature)
+    index = bin_index(p, bins=ECE_BINS)
+    gaps = np.abs(np.bincount(index, weights=both * p - finding, minlength=ECE_BINS))
+    losses = -finding * np.log(np.maximum(p, CLIP)) - other * np.log(np.maximum(1 - p, CLIP))
+    called = MIDDLES > 0
+    share = float(both[called].sum())
+
+    def mean(total: float, of: float) -> float | None:
+        return float(total) / of if of > 0 else None
+
+    return {
+        "patients": patients_of(sums),
+        "ece": mean(gaps.sum(), n),
+        "log_loss": mean(losses.sum(), n),
+        "called": mean(share, n),
+        "called_probability": mean(both[called] @ p[called], share),
+        "called_observed": mean(finding[called].sum(), share),
+        "called_log_loss": mean(losses[called].sum(), share),
+    }
+
+
+def worsens_findings(sums: Sums, temperature: float) -> bool:
+    """Whether a temperature raises the log loss of what the network calls a finding.
+
+    Background is nearly all that a scan holds. Where the network is too timid there and too sure of its
+    findings, the one number that serves all voxels best makes findings surer still.
+    """
+    before, after = (judge(sums, at)["called_log_loss"] for at in (1.0, temperature))
+    return before is not None and after > before
+
+
+def _weights(sums: Sums) -> FloatArray:
+    """(2, BINS): patients' shares of voxels, no finding first."""
+    return np.stack([sums["other"], sums["finding"]]) / WHOLE
+
+
+def _slope(weights: FloatArray, a: float) -> tuple[float, float]:
+    """Bounds of the loss's slope at a: the lowest and the highest that voxels of these bins can have."""
+    ends = np.stack(
+        [np.stack([-EDGES[1:], -EDGES[:-1]], axis=-1), np.stack([EDGES[:-1], EDGES[1:]], axis=-1)]
+    )
+    slopes = -ends * expit(-a * ends)
+    turns = (ends[..., 0] < TURN / a) & (ends[..., 1] > TURN / a)
+    lowest = np.where(turns, (1 - TURN) / a, slopes.min(axis=-1))
+    return float(np.sum(weights * lowest)), float(np.sum(weights * slopes.max(axis=-1)))
+
+
+def _root(rising: Callable[[float], float]) -> float | None:
+    if rising(LEAST_A) >= 0 or rising(MOST_A) <= 0:
+        return None
+    return float(brentq(rising, LEAST_A, MOST_A))

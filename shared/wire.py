@@ -17,7 +17,7 @@ import numpy as np
 
 from shared.errors import WireError
 
-WIRE_VERSION = 5
+WIRE_VERSION = 6
 
 NO_ARRAYS = "none"
 Scalar = bool | int | float | str
@@ -76,9 +76,16 @@ RECORDS: Mapping[str, Spec] = {
         "coefficients (d,) float64",
         False,
     ),
+    "voxels": Spec(
+        "counts of voxels by log-odds and truth, of the final model that `evaluate` scored",
+        {"study_digest": str, "split": str},
+        NO_ARRAYS,
+        False,
+    ),
     "finish": Spec(
-        "final model and calibration; write worklist and reports at the site",
-        {"study_digest": str, "calibration": str},
+        "final model, calibration and the probability map's temperature; write worklist and reports at the "
+        "site",
+        {"study_digest": str, "calibration": str, "temperature": str},
         "weights",
         False,
     ),
@@ -148,6 +155,12 @@ RECORDS: Mapping[str, Spec] = {
         "patients, summed probability and summed outcome per probability bin",
         {"site": str, "patients": int},
         "shared.calibration.reliability_shapes",
+        True,
+    ),
+    "voxel_counts": Spec(
+        "voxels of findings and others by log-odds, a million a patient; `patients` of the rarer sort",
+        {"site": str, "patients": int},
+        "shared.voxel_temperature.voxel_shapes",
         True,
     ),
     "finished": Spec(

@@ -148,6 +148,8 @@ def _algorithm(result: Result) -> hd.sr.AlgorithmIdentification:
     parameters = [f"study {versions.study_digest}", f"weights {versions.weights_digest}"]
     if versions.calibration_digest is not None:
         parameters.append(f"calibration {versions.calibration_digest}")
+    if versions.voxel_temperature is not None:
+        parameters.append(f"temperature {versions.voxel_temperature:.4g}")
     return hd.sr.AlgorithmIdentification(
         name=f"{codes.MAKER} {versions.study}", version=versions.wardround, parameters=parameters
     )

@@ -5,7 +5,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -90,6 +90,7 @@ class Reader:
             study_digest=model.study.digest(),
             weights_digest=digest(model.weights),
             calibration_digest=None if model.priority is None else model.priority.digest(),
+            voxel_temperature=None if model.temperature is None else model.temperature.temperature,
         )
         if model.priority is not None:
             model.priority.coefficients_at(site.name)  # one that is not for this site is found out here
@@ -142,6 +143,11 @@ class Reader:
                 source_shape=shape,
                 source_affine=affine,
             )
+            if self._model.temperature is not None:
+                # For the eye alone: the map, and the probabilities told of findings. Mask and features stay
+                # those of the network as it is, for with them the study's threshold was set and the score
+                # fitted; a score of other features would not be the one that was calibrated.
+                found = replace(found, score=self._model.temperature.of(found.score))
             features = {**asked.history, **doubted(found, readings).features}
             masks = Masks.of(found, prepared.affine, shape, affine)
         with steps.step("uncertainty"):

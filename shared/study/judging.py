@@ -29,6 +29,11 @@ class Evaluation(Config):
         default=0.7, description="a scan outlined worse counts as an error of the model"
     )
     score_bins: int = Field(default=100, ge=2, description="histogram bins for AUROC")
+    voxel_temperature: bool = Field(
+        default=True,
+        description="calibrate the probability map: sites release how often voxels of each log-odds are "
+        "right; needs a truth for every voxel",
+    )
     round_cases: int | None = Field(
         default=None, ge=1, description="validation cases scored after each round; None is all of them"
     )

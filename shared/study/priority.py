@@ -155,7 +155,7 @@ class Priority(Config):
 
     urgent: Urgent
     terms: tuple[Term, ...] = Field(min_length=1)
-    ridge: float = Field(default=1e-3, ge=0, description="L2 penalty on all but the intercepts")
+    ridge: float = Field(default=1e-4, ge=0, description="L2 penalty on all but the intercepts")
     site_intercept: Annotated[SiteIntercept, BeforeValidator(_intercept_kind)] = Field(
         default="shrunk", description="one for all sites, one a site, or one a site drawn to the common one"
     )

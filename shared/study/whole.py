@@ -38,6 +38,11 @@ class Study(Config):
         inside = isinstance(values, dict) and isinstance(values.get("study"), dict)
         return cls.parse(values["study"] if inside else values, str(path))
 
+    @property
+    def calibrates_voxels(self) -> bool:
+        """Whether a temperature of the segmentation's probabilities is fitted: points alone are no truth."""
+        return self.evaluation.voxel_temperature and self.task.truth != "points"
+
     @model_validator(mode="after")
     def _classes_known(self) -> Self:
         if unknown := set(self.requires.classes) - set(self.task.classes):

@@ -46,11 +46,9 @@ LOADING = (
     loading.Size("large", 6, (240, 240, 155), 1.0, (96, 96, 96), epochs=4, repeats=3),
     loading.Size("large, resampled", 6, (240, 240, 155), 1.5, (64, 64, 64), epochs=0, repeats=3),
 )
-READING = reading.Size(
-    (512, 512, 100), (0.7, 0.7, 2.5), window=(64, 64, 32), volumes=12, epochs=10, repeats=3
-)
+READING = reading.Size((512, 512, 100), (0.7, 0.7, 2.5), window=(64, 64, 32), volumes=2, epochs=80, repeats=3)
 QUICK_READING = reading.Size(
-    (64, 64, 20), (2.0, 2.0, 2.5), window=(32, 32, 16), volumes=2, epochs=1, repeats=1
+    (64, 64, 20), (2.0, 2.0, 2.5), window=(32, 32, 16), volumes=2, epochs=20, repeats=1
 )
 QUICK_LOADING = (loading.Size("small", 3, (40, 40, 40), 1.0, (32, 32, 32), epochs=1, repeats=1),)
 

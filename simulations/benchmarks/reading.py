@@ -33,6 +33,7 @@ from shared.priority import CalibratedPriority
 from shared.randomness import generator
 from shared.study import Study, Tiers
 from simulations.anatomy import SHIFTS, draw_scan
+from simulations.anatomy import Scan as DrawnScan
 from simulations.benchmarks.comparison import Comparison
 from simulations.benchmarks.hospitals import QUICKSTART, SEED, quickstart_study
 from simulations.benchmarks.workload import OURS, interleaved
@@ -40,6 +41,12 @@ from simulations.scenario import Scenario
 from simulations.shapes import Shape
 
 THREADS = 2
+BALL_MM = 15.0
+BALL_CONTRAST = 2.0
+"""The tumour of every scan: so large and, in units of average tissue, so bright that seconds of training
+suffice to find it. A scan without findings would skip half the way."""
+
+IN_PLANE_MM = 2.0  # of the study's grid
 ALTERNATIVE = "MONAI: load, resample, infer"
 COEFFICIENTS = {"intercept": -1.0}
 ROOT = "1.2.826.0.1.3680043.8.498"  # of pydicom, for examples
@@ -56,18 +63,30 @@ class Size:
     epochs: int
     repeats: int
 
+    @property
+    def grid_mm(self) -> tuple[float, float, float]:
+        """Spacing of the study's grid."""
+        return IN_PLANE_MM, IN_PLANE_MM, self.spacing_mm[2]
+
     def study(self) -> Study:
         """Take the quickstart's study on whole scans, at 2 mm within the slice."""
         values = quickstart_study(
-            preprocessing={"shape": None, "spacing_mm": [2.0, 2.0, self.spacing_mm[2]]},
+            preprocessing={"shape": None, "spacing_mm": self.grid_mm},
             training={"window": list(self.window)},
+            evaluation={"inference": "sliding"},  # as the alternative does
         ).model_dump(mode="json")
         priority = Scenario.read(QUICKSTART).study.model_dump(mode="json")["priority"]
         return Study.parse({**values, "priority": priority}, "the study of the benchmark")
 
 
 def measure(size: Size, folder: Path) -> tuple[Comparison, ...]:
-    """Write the series, train the model, then read the series again and again in either way."""
+    """Write the series, train the model, then read the series again and again in either way.
+
+    Raises
+    ------
+    DataError
+        The model found nothing, so that nothing was measured, explained and drawn.
+    """
     model = quick_model(size)
     write_series(size, folder / "series")
     results: list[Result] = []
@@ -79,6 +98,11 @@ def measure(size: Size, folder: Path) -> tuple[Comparison, ...]:
     }
     with _threads(THREADS):
         seconds = interleaved(ways, size.repeats)
+    if not all(result.findings for result in results):
+        raise DataError(
+            "the model of the benchmark found nothing in its series, so that the time would be that of half "
+            "the way. Train it for longer: `volumes` and `epochs` of its Size."
+        )
     shape = "x".join(map(str, size.shape))
     return (
         Comparison(
@@ -101,7 +125,7 @@ def shares(results: list[Result]) -> str:
 
 
 def quick_model(size: Size) -> TrainedModel:
-    """Train the study's network on a few phantoms: enough to find what is there, and some more."""
+    """Train the study's network on windows of a few phantoms as large as the series."""
     study = size.study()
     rng = generator(SEED, "reading")
     cases = [_prepared(rng, size, study) for _ in range(size.volumes)]
@@ -121,15 +145,26 @@ def quick_model(size: Size) -> TrainedModel:
 
 
 def _prepared(rng: np.random.Generator, size: Size, study: Study) -> tuple[np.ndarray, np.ndarray]:
-    """Draw a phantom of one window on the study's grid: image (1, X, Y, Z) and label (X, Y, Z)."""
-    spacing_mm = (2.0, 2.0, size.spacing_mm[2])
-    drawn = draw_scan(
-        rng, SHIFTS[0].model_copy(update={"spacing_mm": spacing_mm, "prevalence": 1.0}), size.window
-    )
-    affine = np.diag([*spacing_mm, 1.0])
-    scan = Scan((drawn.image,), affine, drawn.label, None, size.window, affine)
+    """Draw a phantom on the study's grid: image (1, X, Y, Z) and label (X, Y, Z)."""
+    steps = zip(size.shape, size.spacing_mm, size.grid_mm, strict=True)
+    x, y, z = (round(voxels * spacing / grid) for voxels, spacing, grid in steps)
+    drawn = _drawn(rng, (x, y, z), size.grid_mm)
+    affine = np.diag([*size.grid_mm, 1.0])
+    scan = Scan((drawn.image,), affine, drawn.label, None, (x, y, z), affine)
     found = preprocess(scan, study.preprocessing, study.task, study.model)
     return found.image, np.asarray(found.label)
+
+
+def _drawn(rng: np.random.Generator, shape: Shape, spacing_mm: tuple[float, float, float]) -> DrawnScan:
+    """Draw a phantom without tumours, and put a bright ball somewhere into its middle."""
+    shift = SHIFTS[0].model_copy(update={"spacing_mm": spacing_mm, "prevalence": 0.0})
+    scan = draw_scan(rng, shift, shape)
+    centre = rng.uniform(0.4, 0.6, 3) * shape
+    axes = np.ogrid[tuple(slice(0, side) for side in shape)]
+    square_mm = sum(((axis - c) * mm) ** 2 for axis, c, mm in zip(axes, centre, spacing_mm, strict=True))
+    ball = np.asarray(square_mm) < BALL_MM**2
+    bright = BALL_CONTRAST * shift.intensity_scale * ball.astype(np.float32)
+    return DrawnScan(image=scan.image + bright, label=ball.astype(np.uint8))
 
 
 def write_series(size: Size, folder: Path) -> None:
@@ -137,8 +172,7 @@ def write_series(size: Size, folder: Path) -> None:
     folder.mkdir(parents=True)
     x, y, slices = size.shape
     coarse_mm = (2 * size.spacing_mm[0], 2 * size.spacing_mm[1], size.spacing_mm[2])
-    shift = SHIFTS[0].model_copy(update={"spacing_mm": coarse_mm, "prevalence": 1.0})
-    scan = draw_scan(generator(SEED, "series"), shift, (x // 2, y // 2, slices))
+    scan = _drawn(generator(SEED, "series"), (x // 2, y // 2, slices), coarse_mm)
     voxels = np.clip(np.rint(scan.image), -32768, 32767).astype(np.int16).repeat(2, 0).repeat(2, 1)
     for index in range(size.shape[2]):
         plane = voxels[..., index].T
@@ -190,7 +224,7 @@ def _inferred(net: torch.nn.Module, study: Study, series: Path) -> object:
         [
             LoadImage(image_only=True, reader="PydicomReader"),
             EnsureChannelFirst(),
-            Orientation("RAS"),
+            Orientation("RAS", labels=None),
             Spacing(study.preprocessing.spacing_mm),
             NormalizeIntensity(),
         ]

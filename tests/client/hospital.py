@@ -14,6 +14,7 @@ from client.site import Site
 from shared.packing import ARRAYS, KIND, VERSION, pack
 from shared.priority import CalibratedPriority
 from shared.study import Study, Tiers
+from shared.voxel_temperature import VoxelTemperature
 from shared.wire import WIRE_VERSION, Record, Scalar
 
 PATIENTS = 24
@@ -112,9 +113,20 @@ def reliability(
     return Record("reliability", fields, {"coefficients": np.array(coefficients)})
 
 
-def finish(node: Node, study: Study, weights: Weights, priority: CalibratedPriority | None) -> Record:
-    text = "" if priority is None else priority.model_dump_json()
-    return node.finish(Record("finish", {"study_digest": study.digest(), "calibration": text}, weights))
+def voxels(study: Study, *, split: str = "validation") -> Record:
+    return Record("voxels", {"study_digest": study.digest(), "split": split})
+
+
+def finish(
+    node: Node,
+    study: Study,
+    weights: Weights,
+    priority: CalibratedPriority | None,
+    temperature: VoxelTemperature | None = None,
+) -> Record:
+    texts = ["" if one is None else one.model_dump_json() for one in (priority, temperature)]
+    fields: Fields = {"study_digest": study.digest(), "calibration": texts[0], "temperature": texts[1]}
+    return node.finish(Record("finish", fields, weights))
 
 
 def priority_of(study: Study, coefficients: dict[str, float]) -> CalibratedPriority:

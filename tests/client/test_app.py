@@ -34,12 +34,13 @@ INSTRUCTIONS: list[Instruction] = [
     ("held_out", {**DIGEST, "split": "validation", "maps": MAPS}, {"scores": np.zeros((3, 4))}),
     ("histograms", MAP, {"scores": np.zeros((3, 4))}),
     ("reliability", {**MAP, "calibrated": True}, {"coefficients": np.zeros(4)}),
+    ("voxels", {**DIGEST, "split": "validation"}, {}),
     ("describe", DIGEST, {}),
-    ("finish", {**DIGEST, "calibration": ""}, {}),
+    ("finish", {**DIGEST, "calibration": "", "temperature": ""}, {}),
 ]
 ANSWERS = [
     *("enrolment", "update", "segmentation", "derivatives", "derivatives", "held_out_losses"),
-    *("score_histograms", "reliability_bins"),
+    *("score_histograms", "reliability_bins", "voxel_counts"),
     "failure",  # statistics are not released unless the hospital lists them
     "finished",
 ]

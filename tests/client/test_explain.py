@@ -29,6 +29,7 @@ from tests.client.hospital import (
     site_at,
     tiny_study,
     train,
+    voxels,
 )
 
 STUDY = tiny_study()
@@ -55,6 +56,7 @@ def released(node: Node, study: Study, weights: Weights) -> dict[str, Record]:
         node.held_out(held_out(study, COEFFICIENTS, [dict.fromkeys(KINDS, NO_MAP)] * (FITS - 1))),
         node.histograms(histograms(study, COEFFICIENTS)),
         node.reliability(reliability(study, COEFFICIENTS, calibrated=True)),
+        node.voxels(voxels(study)),
         finish(node, study, weights, None),
         node.describe(Record("describe", {"study_digest": study.digest()})),
         Record("failure", {"site": node.site.name, "code": "policy.minimum_patients", "cases": 0}),
@@ -101,7 +103,7 @@ def test_the_total_is_the_sum_over_the_plan_of_the_study(tmp_path: Path) -> None
     assert times["update"] == STUDY.training.rounds == 2
     assert times["segmentation"] == 3
     assert times["derivatives"] == 26 + 2 * 51
-    assert (times["held_out_losses"], times["score_histograms"]) == (1, 3)
+    assert (times["held_out_losses"], times["score_histograms"], times["voxel_counts"]) == (1, 3, 2)
     kinds = {kind: one for one in found.leaving if (kind := one.kind) not in ON_REQUEST}
     assert found.bytes_in_all == sum(one.bytes_each * (one.times or 0) for one in kinds.values())
     assert (
@@ -159,6 +161,19 @@ def test_without_a_reading_order_its_records_do_not_leave(tmp_path: Path) -> Non
     found = explained(tmp_path, tiny_study(priority=None))
     assert of(found, "derivatives").refused == "the study fits no reading order"
     assert "fits no reading order" not in found.text().split("What leaves\n")[0]
+
+
+@pytest.mark.parametrize(
+    "study",
+    [
+        tiny_study(evaluation={"voxel_temperature": False}),
+        tiny_study(task={"classes": ["vessel"], "truth": "points"}),
+    ],
+    ids=["switched off", "points"],
+)
+def test_where_no_probability_map_is_calibrated_no_voxel_is_counted(study: Study, tmp_path: Path) -> None:
+    assert of(explained(tmp_path), "voxel_counts").refused is None
+    assert of(explained(tmp_path, study), "voxel_counts").refused == "the study calibrates no probability map"
 
 
 @pytest.mark.parametrize("site_intercept", ["none", "own", "shrunk"])

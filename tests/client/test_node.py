@@ -12,9 +12,12 @@ import pytest
 from flwr.common.serde import message_to_proto
 
 from client.data import cache
+from client.data.split import Split
 from client.findings import Findings, finding
+from client.gate import Gate
 from client.inference import probabilities
 from client.node import Node
+from client.policy import Policy
 from client.result import Finding
 from client.worklist.run_table import REASON_PREFIX
 from shared.calibration import logistic_shapes, logistic_sums
@@ -25,6 +28,7 @@ from shared.model import TrainedModel, build, set_weights
 from shared.recalibration import Recalibration
 from shared.study import NETWORK_FEATURES
 from shared.unlabelled import UNLABELLED
+from shared.voxel_temperature import VoxelTemperature, count_voxels, voxel_sums
 from shared.wire import Record
 from tests.client.hospital import (
     FITS,
@@ -43,6 +47,7 @@ from tests.client.hospital import (
     site_at,
     tiny_study,
     train,
+    voxels,
 )
 
 STUDY = tiny_study()
@@ -241,6 +246,61 @@ def test_histograms_count_the_rarer_outcome_and_part_no_fold_that_holds_too_few(
         assert found.arrays["positives"][j].sum() == (sum(left) if smallest >= 2 else 0)
 
 
+def test_voxels_are_counted_by_patient_and_truth_and_only_the_sum_is_kept(
+    final: Node, weights: Weights
+) -> None:
+    data = cache.load(final.cache_folder, STUDY)
+    net = build(STUDY)
+    set_weights(net, weights)
+    net.eval()
+    splits: tuple[Split, ...] = ("validation", "test")
+    for split in splits:
+        found = final.voxels(voxels(STUDY, split=split))
+        by_patient: dict[str, np.ndarray] = {}
+        for case in data.split(split):
+            score = probabilities(net, case.image(final.cache_folder), STUDY)[1]
+            label = np.asarray(case.label(final.cache_folder))
+            counts = count_voxels(score, label, finding=[1], classes=1)
+            by_patient[case.patient] = by_patient.get(case.patient, np.zeros_like(counts)) + counts
+        expected = voxel_sums(by_patient.values())
+        for name in ("other", "finding"):
+            np.testing.assert_array_equal(found.arrays[name], expected[name])
+        holding = sum(bool(counts[1].any()) for counts in by_patient.values())
+        assert found.integer("patients") == holding < len(by_patient)
+    (path,) = (final.site.work / "studies").glob("*.voxels.json")
+    assert json.loads(path.read_text()).keys() == {"validation", "test"}
+
+
+def test_voxels_of_too_few_patients_with_findings_stop_at_the_gate(final: Node) -> None:
+    sent = final.voxels(voxels(STUDY))
+    few = Policy(studies="any", minimum_patients=sent.integer("patients") + 1)
+    with pytest.raises(PolicyError) as refusal:
+        Gate(few, final.audit).release(sent)
+    assert refusal.value.code == "policy.minimum_patients"
+    Gate(few.model_copy(update={"minimum_patients": sent.integer("patients")}), final.audit).release(sent)
+
+
+def test_a_study_that_calibrates_no_map_counts_no_voxels(
+    phantoms: Path, tmp_path: Path, weights: Weights
+) -> None:
+    off = {"validation_fraction": 0.3, "test_fraction": 0.3, "voxel_temperature": False}
+    study = tiny_study(evaluation=off)
+    node = Node(site_at(phantoms, tmp_path / "work"))
+    enrol(node, study)
+    evaluate(node, study, weights, "test", final=True)
+    assert not list((node.site.work / "studies").glob("*.voxels.json"))
+    with pytest.raises(ConfigError, match="no temperature"):
+        node.voxels(voxels(study))
+
+
+def test_the_temperature_is_kept_with_the_model_at_the_site(final: Node, weights: Weights) -> None:
+    temperature = VoxelTemperature(temperature=1.4, low=1.3, high=1.5, patients=9, study=STUDY.digest())
+    finish(final, STUDY, weights, None, temperature)
+    assert TrainedModel.load(final.site.work / "model").temperature == temperature
+    finish(final, STUDY, weights, None)
+    assert TrainedModel.load(final.site.work / "model").temperature is None
+
+
 def test_a_map_goes_between_score_and_sums(final: Node) -> None:
     shift = Recalibration(kind="platt", parameters=(0.7, 1.0, 0.0, 0.0)).model_dump_json()
     plain = final.reliability(reliability(STUDY, COEFFICIENTS, calibrated=True))
@@ -328,6 +388,8 @@ def test_calibrating_before_the_final_evaluation_is_refused(
     coefficients = [0.0] * 4
     with pytest.raises(DataError, match="the final evaluation has not run"):
         node.newton(newton(STUDY, coefficients))
+    with pytest.raises(DataError, match="the final evaluation has not run"):
+        node.voxels(voxels(STUDY))
     with pytest.raises(DataError, match="the final evaluation has not run"):
         node.reliability(reliability(STUDY, coefficients, calibrated=True))
 

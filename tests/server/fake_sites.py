@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from flwr.app import Error, Message, RecordDict
+from scipy.special import expit
 
 from client.calibrating import Calibrating
 from client.gate import Released
@@ -18,7 +19,8 @@ from server.run import Run, RunSettings
 from shared import __version__
 from shared.metrics import ScanResult, segmentation_sums
 from shared.study import Priority, Strategy, Study, Task, Term, Training, Urgent
-from shared.sums import FloatArray
+from shared.sums import FloatArray, IntArray
+from shared.voxel_temperature import count_voxels, voxel_sums
 from shared.wire import Record, Scalar
 from simulations.engine import InlineGrid
 
@@ -84,6 +86,8 @@ def usual(site: FakeSite, record: Record) -> Answer:
         return update(site, record)
     if record.kind == "evaluate":
         return segmentation(site, record)
+    if record.kind == "voxels":
+        return voxel_counts(site)
     if record.kind in CALIBRATING:
         return calibrating(site, record)
     return Record("finished", {"site": site.name, "patients": site.patients, "seismometer": "off"})
@@ -130,6 +134,19 @@ def segmentation(site: FakeSite, record: Record) -> Record:
     sums = segmentation_sums(scans, bins=STUDY.evaluation.score_bins)
     fields = {"site": site.name, "round": record.fields["round"], "patients": 3}
     return Record("segmentation", fields, sums.to_arrays())
+
+
+def voxel_counts(site: FakeSite, *, planted: float = 2.0) -> Record:
+    """As many voxels as suffice, of a network that is `planted` times too sure."""
+    rng = np.random.default_rng(site.patients)
+    sums = voxel_sums(_voxels(rng, planted) for _ in range(site.patients))
+    return Record("voxel_counts", {"site": site.name, "patients": site.patients}, sums.to_arrays())
+
+
+def _voxels(rng: np.random.Generator, planted: float) -> IntArray:
+    z = rng.normal(-1, 2, 400)
+    label = (rng.random(400) < expit(z)).astype(np.int64)
+    return count_voxels(expit(planted * z), label, finding=[1], classes=1)
 
 
 def scan(*, overlap: int, truth: int, called: bool, score: float) -> ScanResult:

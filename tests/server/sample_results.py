@@ -32,12 +32,13 @@ from server.results import (
     SiteRound,
     Skipped,
 )
-from server.scores import ReliabilityFigures, SegmentationFigures
+from server.scores import ReliabilityFigures, SegmentationFigures, VoxelCalibration, VoxelFigures
 from shared.metrics import ScanResult, finish_segmentation, segmentation_sums, worst_and_spread
 from shared.points import Points
 from shared.reliability import brier_decomposition, finish_reliability, reliability_sums
 from shared.study import Priority, Study, Task, Term, Urgent
 from shared.sums import FloatArray, Sums
+from shared.voxel_temperature import count_voxels, fit, judge, voxel_sums
 
 CLASSES = ("tumour",)
 SITES = {
@@ -98,6 +99,7 @@ def rich_results() -> Results:
             federated=_judged(federated), local_only=local, pooled_training=_judged(pooled)
         ),
         calibration=_calibration(rng),
+        voxels=_voxels(rng),
         events=(Event(phase="calibrate", site="hospital-d", status="failed", reason="policy.minimum"),),
     )
 
@@ -301,6 +303,24 @@ def _calibration(rng: np.random.Generator) -> Calibration:
             "stat": "At least 50 %.",
         },
         scores=ScoreCounts(edges=(-1.0, 0.0, 1.0), positives=(3, 9, 20, 40), negatives=(50, 20, 10, 8)),
+    )
+
+
+def _voxels(rng: np.random.Generator) -> VoxelCalibration:
+    z = rng.normal(-4, 3, (60, 5000))
+    label = (rng.random(z.shape) < expit(z)).astype(np.int64)
+    sums = voxel_sums(
+        count_voxels(expit(1.6 * one), truth, finding=[1], classes=1)
+        for one, truth in zip(z, label, strict=True)
+    )
+    found = fit(sums, study="0" * 64)
+    return VoxelCalibration(
+        **found.model_dump(exclude={"study"}),
+        used=True,
+        sites=tuple(SITES),
+        judged=tuple(SITES)[:3],
+        before=VoxelFigures.parse(judge(sums), "test"),
+        after=VoxelFigures.parse(judge(sums, found.temperature), "test"),
     )
 
 

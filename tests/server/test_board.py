@@ -108,7 +108,7 @@ def test_a_run_shows_its_phases_and_who_is_awaited_while_it_asks(tmp_path: Path)
         return usual(site, record)
 
     calibrating = ("newton", "newton_map", "histograms", "held_out", "reliability")
-    kinds = ("enrol", "train", "evaluate", *calibrating, "finish")
+    kinds = ("enrol", "train", "evaluate", "voxels", *calibrating, "finish")
     sites = hospitals("north", "east", east=dict.fromkeys(kinds, watching))
     results = run(sites, tmp_path)
     shown = list(dict.fromkeys(entry[:3] for entry in seen))
@@ -118,6 +118,7 @@ def test_a_run_shows_its_phases_and_who_is_awaited_while_it_asks(tmp_path: Path)
         ("evaluate", "training", 2),
         ("train", "training", 2),
         ("evaluate", "evaluation", 2),
+        ("voxels", "evaluation", 2),
         *((kind, "calibration", 2) for kind in calibrating),
         ("finish", "finish", 2),
     ]

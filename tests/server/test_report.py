@@ -192,6 +192,37 @@ def test_the_calibration_is_told_with_all_that_was_compared_and_promised(rich: R
     assert "standard deviation between sites is 0.30" in text
 
 
+def test_the_temperature_of_the_map_is_told_with_its_bounds_and_its_patients(
+    rich: Results, page: str, tmp_path: Path
+) -> None:
+    v = rich.voxels
+    assert v is not None
+    assert v.before is not None
+    assert v.after is not None
+    text = " ".join(Page(page).text.split())
+    start = text.index("Can the probability map be taken at its word?")
+    said = text[start : text.index("What the order would save", start)]
+    for expected in (
+        f"temperature {v.temperature:.2f}",
+        f"({v.low:.2f} to {v.high:.2f}",
+        "n = 60 validation patients",
+        f"before60{v.before.ece:.4f}{v.before.log_loss:.4f}",
+        f"after60{v.after.ece:.4f}{v.after.log_loss:.4f}",
+        f"{v.after.called_probability:.3f}{v.after.called_observed:.3f}{v.after.called_log_loss:.4f}",
+    ):
+        assert expected in said
+    assert "not used" not in said
+    refused = render(rich.model_copy(update={"voxels": v.model_copy(update={"used": False})}), tmp_path)
+    assert "It is not used: it would serve the background" in " ".join(Page(refused).text.split())
+    none = v.model_copy(update={"temperature": None, "used": False, "after": None})
+    page = render(rich.model_copy(update={"voxels": none}), tmp_path)
+    assert "No temperature fits the n = 60 validation patients" in " ".join(Page(page).text.split())
+    unjudged = v.model_copy(update={"judged": (), "before": None, "after": None, "low": None})
+    other = render(rich.model_copy(update={"voxels": unjudged}), tmp_path)
+    assert "not judged" in other
+    assert "(no bound to" in " ".join(Page(other).text.split())
+
+
 def test_every_reply_and_every_skipped_case_is_accounted_for(rich: Results, page: str) -> None:
     text = Page(page).text
     assert "29 of 32 replies used, 1 failed, 1 late, 1 refused" in text

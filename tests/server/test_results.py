@@ -9,12 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.results import SCHEMA_FILE, Results, json_schema
-from server.scores import ReliabilityFigures, SegmentationFigures
+from server.scores import ReliabilityFigures, SegmentationFigures, VoxelFigures
 from shared.errors import ConfigError
 from shared.metrics import finish_segmentation, segmentation_shapes
 from shared.reliability import finish_reliability, reliability_sums
 from shared.study import Study
 from shared.sums import Sums
+from shared.voxel_temperature import judge, voxel_shapes
 from tests.server.sample_results import minimal_results, results_on_points, rich_results, tumour_free
 
 
@@ -51,6 +52,12 @@ def test_segmentation_figures_are_those_of_the_shared_statistics_key_for_key() -
     finished = finish_segmentation(Sums(nothing), ["tumour"])
     assert set(finished) == set(SegmentationFigures.model_fields)
     assert SegmentationFigures.parse(finished, "test").dice is None
+
+
+def test_voxel_figures_are_those_of_the_shared_statistics_key_for_key() -> None:
+    nothing = judge(Sums({n: np.zeros(shape, dtype=np.int64) for n, shape in voxel_shapes().items()}))
+    assert set(nothing) == set(VoxelFigures.model_fields)
+    assert VoxelFigures.parse(nothing, "test").ece is None
 
 
 @pytest.mark.parametrize("probability", [[], [0.0, 0.2, 0.9, 1.0]])

@@ -11,6 +11,7 @@ from shared.errors import ConfigError
 from shared.model import TrainedModel, build, digest, get_weights, initial_weights, set_weights
 from shared.priority import CalibratedPriority
 from shared.study import Study, Term, Tiers
+from shared.voxel_temperature import VoxelTemperature
 
 
 def study_of(dimensions: int = 3, norm: str = "instance", seed: int = 4) -> Study:
@@ -119,12 +120,28 @@ def test_the_digest_sees_names_shapes_and_types_but_no_order_or_layout() -> None
 def test_a_saved_model_is_loaded_as_it_was(saved: Path) -> None:
     study = study_of()
     loaded = TrainedModel.load(saved)
-    assert (loaded.study, loaded.priority) == (study, priority())
+    assert (loaded.study, loaded.priority, loaded.temperature) == (study, priority(), None)
     assert digest(loaded.weights) == digest(initial_weights(study))
     net = loaded.network()
     assert not net.training
     assert digest(get_weights(net)) == digest(initial_weights(study))
     assert sorted(p.name for p in saved.iterdir()) == ["calibration.json", "model.safetensors", "study.yaml"]
+
+
+def test_a_temperature_is_kept_in_its_own_file_and_goes_with_the_model_that_lacks_it(saved: Path) -> None:
+    study = study_of()
+    temperature = VoxelTemperature(temperature=1.5, low=1.4, high=None, patients=30, study=study.digest())
+    TrainedModel(study, initial_weights(study), priority(), temperature).save(saved)
+    assert TrainedModel.load(saved).temperature == temperature
+    TrainedModel(study, initial_weights(study), None).save(saved)
+    assert sorted(p.name for p in saved.iterdir()) == ["model.safetensors", "study.yaml"]
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"temperature": 0, "patients": 3, "study": ""}'])
+def test_a_damaged_temperature_is_refused(saved: Path, content: str) -> None:
+    (saved / "temperature.json").write_text(content)
+    with pytest.raises(ConfigError, match=r"temperature\.json is damaged"):
+        TrainedModel.load(saved)
 
 
 def test_a_model_without_calibration_has_none(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -14,10 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from client.data.cache import SiteData
+from client.uncertainty import Readings
 from server.results import Results
+from shared.errors import DataError
 from shared.model import build, initial_weights
-from simulations.benchmarks import loading, monai_loop, payload, preparation, rounds, throughput
-from simulations.benchmarks.__main__ import Part, main
+from simulations.benchmarks import loading, monai_loop, payload, preparation, reading, rounds, throughput
+from simulations.benchmarks.__main__ import QUICK_READING, Part, main
 from simulations.benchmarks.comparison import Comparison, table
 from simulations.benchmarks.hospitals import quickstart_study
 from simulations.benchmarks.rounds import covered_s
@@ -133,6 +136,29 @@ def test_a_comparison_of_nothing_is_refused(samples: dict[str, tuple[float, ...]
 def test_seconds_in_which_any_site_trains_are_counted_once(intervals: list[list[int]]) -> None:
     ticks = {tick for begin, end in intervals for tick in range(begin, end)}
     assert covered_s([(float(b), float(e)) for b, e in intervals]) == len(ticks)
+
+
+def test_a_series_is_read_with_findings_and_every_step_has_its_share(tmp_path: Path) -> None:
+    found = reading.measure(QUICK_READING, tmp_path)
+    assert_finite_and_positive(found)
+    (one,) = found
+    assert re.search(r"findings: [1-9]", one.note)
+    steps = re.findall(r"(\w[\w ]*) [\d.]+ s \((\d+) %\)", one.note)
+    names = [name for name, _ in steps]
+    assert {"read", "prepare", "network", "findings", "DICOM files", "explanation", "worklist"} <= set(names)
+    assert sum(int(share) for _, share in steps) == pytest.approx(100, abs=len(steps) / 2)
+
+
+def test_a_time_without_findings_is_not_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("client.predict.pipeline.read", _nothing)
+    with pytest.raises(DataError, match="found nothing"):
+        reading.measure(QUICK_READING, tmp_path)
+
+
+def _nothing(networks: object, image: np.ndarray, study: object, *, flips: object) -> Readings:
+    none = np.zeros((2, *image.shape[1:]), np.float32)
+    none[0] = 1
+    return Readings(none, None, (np.packbits(none[1] > 0),))
 
 
 def test_the_command_prints_json_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:

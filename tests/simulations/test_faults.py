@@ -45,7 +45,7 @@ def ask(
     InlineGrid(None, [], workers=1)  # type: ignore[arg-type]  # says who we are, as Flower's messages ask
     fields: dict[str, dict[str, str | int]] = {
         "train": {"run": "r", "study_digest": "d", "round": round_number},
-        "finish": {"study_digest": "d", "calibration": ""},
+        "finish": {"study_digest": "d", "calibration": "", "temperature": ""},
     }
     # training is never alone after the first round
     before = Record("finish", fields["finish"])

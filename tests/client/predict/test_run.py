@@ -5,12 +5,14 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
 from scipy import ndimage
+from scipy.special import expit, logit
 
 from client.predict import pipeline
 from client.predict.pipeline import Readings
@@ -19,6 +21,7 @@ from client.result import Result
 from shared.errors import ConfigError, DataError
 from shared.files import one_at_a_time
 from shared.priority import prioritise
+from shared.voxel_temperature import VoxelTemperature
 from tests.client.data.scans import affine_of, write_scan
 from tests.client.hospital import priority_of, tiny_study
 from tests.client.predict.readings import (
@@ -79,6 +82,34 @@ def test_findings_are_measured_in_millimetres(scan: Path, tmp_path: Path) -> Non
     assert (large.side, small.side) == ("left", "right")  # RAS: the small box has the larger x
     assert not large.touches_border
     assert one.result.sum_of_diameters_mm == 0  # RECIST counts those of at least 10 mm
+
+
+def test_a_temperature_changes_the_probabilities_shown_and_nothing_else(scan: Path, tmp_path: Path) -> None:
+    temperature = VoxelTemperature(temperature=2.0, patients=9, study=STUDY.digest())
+    model = model_of()
+    (plain,) = predicted(tmp_path / "a", scan, model=model).read
+    (shown,) = predicted(tmp_path / "b", scan, model=replace(model, temperature=temperature)).read
+    masks, percents = (
+        [np.asarray(nib.load(one.folder / name).dataobj) for one in (plain, shown)]
+        for name in ("mask.nii.gz", "probability.nii.gz")
+    )
+    np.testing.assert_array_equal(masks[0], masks[1])
+    before, after = (percent.astype(np.float64) / 100 for percent in percents)
+    some = (before > 0.05) & (before < 0.95)
+    np.testing.assert_allclose(after[some], expit(logit(before[some]) / 2), atol=0.02)
+    assert not np.array_equal(before, after)
+    assert shown.result.features == plain.result.features
+    assert shown.result.priority == plain.result.priority
+    assert shown.result.sum_of_diameters_mm == plain.result.sum_of_diameters_mm
+    pairs = list(zip(plain.result.findings, shown.result.findings, strict=True))
+    told = {"mean_probability", "highest_probability"}
+    for one, other in pairs:
+        assert one.model_dump(exclude=told) == other.model_dump(exclude=told)
+        assert 0.5 < other.mean_probability < one.mean_probability
+        assert other.highest_probability == pytest.approx(expit(logit(one.highest_probability) / 2))
+    assert plain.result.versions.voxel_temperature is None
+    assert shown.result.versions.voxel_temperature == 2.0
+    assert "calibrated, temperature 2.00" in (shown.folder / "page.html").read_text()
 
 
 def test_the_priority_is_the_score_of_the_features(scan: Path, tmp_path: Path) -> None:
@@ -142,6 +173,8 @@ def test_what_is_read_is_kept_until_anything_that_decides_it_changes(scan: Path,
     assert new(predicted(work, scan, history={"age": "50"})) == [True]
     assert new(predicted(work, scan)) == [True]  # without it again
     assert new(predicted(work, scan, model=model_of(calibrated=False))) == [True]
+    temperature = VoxelTemperature(temperature=2.0, patients=9, study=STUDY.digest())
+    assert new(predicted(work, scan, model=replace(model_of(), temperature=temperature))) == [True]
     assert new(predicted(work, scan)) == [True]
     write_scan(scan, scene()[::-1], affine_of(0.8, 0.9, 2.5))
     assert new(predicted(work, scan)) == [True]
