@@ -21,7 +21,7 @@ from shared.model import TrainedModel
 LOCK = ".predict.lock"
 LEFTOVER = re.compile(r"\.case-[0-9a-f]{16}\.[0-9a-f]{8}\.tmp")
 Progress = Callable[[str, int, int], None]
-Done = Callable[[Result, Path], None]
+Done = Callable[[Result, Path], object]
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from client.web.hospital import Hospital
 from server.board import RunStatus, SiteStatus
 from shared.study import Study
 from tests.client.hospital import tiny_study
-from tests.client.web.conftest import Browser
+from tests.browsing import Browser
 from tests.client.web.sample import PASSWORD
 from tests.server.federation_office import Office, office
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from fastapi import FastAPI
 
-from server.web.app import ROLES, coordinator_app
+from server.web.app import coordinator_app
+from server.web.roles import ROLES
 from server.web.office import Office
 from shared.web.app import people_in
 from tests.browsing import Browser

@@ -100,6 +100,6 @@ def test_what_is_no_run_is_not_found(browser: Browser, path: str) -> None:
 def test_nobody_sees_a_run_without_logging_in(app: FastAPI, training: str) -> None:
     with Browser(app) as stranger:
         for path in (f"/runs/{training}", f"/runs/{training}/now", "/board/now", "/sites", "/studies"):
-            page = stranger.get(path, headers={"accept": "text/html"}).text
-            assert training not in page
-            assert SECRET not in page
+            answer = stranger.get(path, headers={"accept": "text/html"})
+            assert answer.url.path == "/login"
+            assert SECRET not in answer.text
