@@ -89,8 +89,9 @@ class Choosing(Listing):
     def newest(self) -> tuple[int, int]:
         """Return the numbers of the newest event and the newest priority: equal while nothing happened."""
         with self._reading() as session:
-            found = session.execute(select(_newest(EventRow), _newest(PriorityRow))).one()
-        return found[0] or 0, found[1] or 0
+            event = session.scalar(select(func.max(EventRow.id)))
+            priority = session.scalar(select(func.max(PriorityRow.id)))
+        return event or 0, priority or 0
 
     def waited(self, since: datetime) -> list[Waited]:
         """Return the scans that a reader took at `since` or later, and those that wait still."""
@@ -108,10 +109,6 @@ class Choosing(Listing):
 def midnight(now: datetime) -> datetime:
     """When today began by the clock on this machine's wall."""
     return now.astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
-
-
-def _newest(table: type[EventRow] | type[PriorityRow]) -> object:
-    return select(func.max(table.id)).scalar_subquery()
 
 
 def _by_tier(lines: Collection[Line]) -> dict[Tier, int]:

@@ -20,7 +20,8 @@ def days(draw: st.DrawFn) -> list[Waited]:
     scans = []
     for _ in range(draw(st.integers(0, 30))):
         came = START + MINUTE * draw(st.integers(0, 1000))
-        taken = draw(st.none() | st.integers(0, 400).map(lambda wait, came=came: came + MINUTE * wait))
+        wait = draw(st.none() | st.integers(0, 400))
+        taken = None if wait is None else came + MINUTE * wait
         scans.append(Waited(came, taken, draw(st.booleans())))
     return scans
 
