@@ -32,7 +32,7 @@ FIRST_WAIT_S = 0.3
 """So long a page waits for the coordinator, which mostly answers within it; afterwards it polls."""
 
 Digest = Annotated[str, InPath(pattern="^[0-9a-f]{64}$")]
-CHECKED = ("case", "study")  # the beginning of the lines that `wardround site check` has about a study
+CHECKED = ("case", "study ")  # the beginning of the lines that `wardround site check` has about a study
 PHASES = {
     "enrolment": "sites are asked to take part",
     "statistics": "histograms are summed",

@@ -97,6 +97,18 @@ def test_a_study_that_is_asked_for_again_and_again_is_one_line_of_the_audit(tmp_
     assert events(tmp_path) == [("refused", "policy.approval")]
 
 
+def test_a_study_that_a_person_refused_is_refused_without_waiting_or_filling_the_audit(
+    tmp_path: Path,
+) -> None:
+    audit = Audit(tmp_path / "audit.jsonl")
+    approvals = Approvals(tmp_path, audit)
+    approvals.refuse(STUDY, by="amal")
+    for _ in range(3):
+        assert refusal(rules(tmp_path), STUDY, "enrol") == "policy.approval"
+    assert approvals.pending() == []
+    assert [entry["event"] for entry in audit.entries()] == ["declined"]
+
+
 @pytest.mark.parametrize(
     ("hours", "open_at", "closed_at"),
     [
