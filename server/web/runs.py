@@ -12,9 +12,9 @@ from server.store import OPEN
 from server.web.board import shown
 from server.web.live import part, refreshed
 from server.web.office import Here, Keeper, Looker, Office, QuietLooker
-from shared.config import parse_yaml
-from shared.errors import ConfigError
-from shared.study import Study
+from server.web.words import run_state
+from shared.errors import FederationError
+from shared.web.visit import Visit
 
 router = APIRouter()
 
@@ -70,7 +70,10 @@ def ask_stop(run: str, visit: Keeper, here: Here) -> Response:
 @router.post("/runs/{run}/stop")
 def stop(run: str, visit: Keeper, here: Here) -> Response:
     """Stop a run."""
-    state = here.store.stop(here.run(run).id)
+    try:
+        state = here.store.stop(here.run(run).id)
+    except FederationError:
+        return _nothing_done(run, visit, here)
     here.forget()
     return visit.go(f"/runs/{run}", said=f"{run} is {state}.")
 
@@ -95,7 +98,10 @@ def ask_resume(run: str, visit: Keeper, here: Here) -> Response:
 @router.post("/runs/{run}/resume")
 def resume(run: str, visit: Keeper, here: Here) -> Response:
     """Let a stopped or failed run go on."""
-    asked = start_again(here.store, here.run(run).id)
+    try:
+        asked = start_again(here.store, here.run(run).id)
+    except FederationError:
+        return _nothing_done(run, visit, here)
     here.forget()
     return visit.go(f"/runs/{run}", said=said_of(asked.run, asked.enrolled, asked.quorum))
 
@@ -115,12 +121,9 @@ def said_of(run: str, enrolled: int, quorum: int) -> str:
     return text
 
 
-def study_of(office: Office, run: str) -> Study | None:
-    """Return the study of a run; None where this version cannot read it."""
-    try:
-        return Study.parse(parse_yaml(office.run(run).study_yaml, run), run)
-    except ConfigError:
-        return None
+def _nothing_done(run: str, visit: Visit, here: Office) -> Response:
+    words = run_state(here.run(run).state)[1]
+    return visit.go(f"/runs/{run}", said=f"Nothing was done: {run} is in another state meanwhile ({words}).")
 
 
 def _values(office: Office, run: str) -> dict[str, Any]:
