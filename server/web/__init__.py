@@ -1,1 +1,1 @@
-"""The coordinator's pages: `wardround coordinator serve`."""
+"""The coordinator's pages: board, runs, studies, calibration, sites. PyTorch and Flower are not imported."""

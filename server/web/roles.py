@@ -1,6 +1,6 @@
 """What people at the coordinator may do."""
 
 ROLES = {
-    "coordinator": "everything: studies, runs, invites, accounts",
-    "observer": "looks only: the board, studies, calibration",
+    "coordinator": "invites sites, writes studies, starts and stops runs, keeps accounts",
+    "observer": "looks only: board, runs, studies, calibration",
 }
