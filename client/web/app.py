@@ -23,6 +23,7 @@ MENU = (
     MenuItem("/people", "People", ("engineer",)),
 )
 PAGES = (worklist, reading, scan, upload, data, studies, privacy, reports, people_page)
+LARGE = ("/upload/",)  # which counts for itself
 HOME = {"reader": "/worklist", "engineer": "/worklist", "officer": "/privacy"}
 
 
@@ -31,6 +32,8 @@ def hospital_app(site_file: Path, *, port: int | None = None) -> FastAPI:
     site = Site.read(site_file)
     pages = site.pages if port is None else site.pages.model_copy(update={"port": port})
     product = Product("hospital", site.name, HOME, ROLES, MENU, HERE / "templates", HERE / "static")
-    app = create_app(product, pages, people_in(site.make_work()), [page.router for page in PAGES])
+    app = create_app(
+        product, pages, people_in(site.make_work()), [page.router for page in PAGES], large=LARGE
+    )
     app.state.hospital = Hospital(site, site_file)
     return app

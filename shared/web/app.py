@@ -1,7 +1,7 @@
 """One app of pages: the guard outside, then bounds, static files, the entry and the product's own routers."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from fastapi import APIRouter, FastAPI
@@ -40,8 +40,15 @@ class Static(StaticFiles):
         return answer
 
 
-def create_app(product: Product, pages: Pages, people: People, routers: Sequence[APIRouter]) -> FastAPI:
-    """Put an app together.
+def create_app(
+    product: Product,
+    pages: Pages,
+    people: People,
+    routers: Sequence[APIRouter],
+    *,
+    large: Collection[str] = (),
+) -> FastAPI:
+    """Put an app together; pages below the paths `large` take more than a form and bound it themselves.
 
     Raises
     ------
@@ -52,12 +59,12 @@ def create_app(product: Product, pages: Pages, people: People, routers: Sequence
     """
     if not (VENDOR / "htmx.js").exists():
         raise ConfigError(f"{VENDOR} holds no scripts. Fetch them once: make pages")
-    check_guarded((entry.router, *routers))
+    check_guarded((entry.router, *routers), large=large)
     app = FastAPI(title=f"Wardround {product.kind}", docs_url=None, redoc_url=None, openapi_url=None)
     web = Web(people, pages, Look(product))
     app.state.web = web
     app.state.first_code = entry.FirstCode()
-    app.add_middleware(Bounds, cookie=web.cookie, requests_a_minute=pages.requests_a_minute)
+    app.add_middleware(Bounds, cookie=web.cookie, requests_a_minute=pages.requests_a_minute, large=large)
     app.add_middleware(Guard, hosts=_hosts(pages), tls=pages.tls, broken=tell_broken)
     app.mount("/static/shared", Static(directory=HERE / "static"))
     if product.static is not None:

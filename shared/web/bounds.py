@@ -1,5 +1,7 @@
 """How much one browser may ask of this machine: requests a minute, and bytes of a form."""
 
+from collections.abc import Collection
+
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import Request, cookie_parser
@@ -21,12 +23,15 @@ class Bounds:
     """The layer inside the guard.
 
     A session has `requests_a_minute`, an address AN_ADDRESS times as many, so that a new cookie in each
-    request is no way around it.
+    request is no way around it. Pages below the paths `large` take more than a form and bound it themselves.
     """
 
-    def __init__(self, app: ASGIApp, *, cookie: str, requests_a_minute: int) -> None:
+    def __init__(
+        self, app: ASGIApp, *, cookie: str, requests_a_minute: int, large: Collection[str] = ()
+    ) -> None:
         self._app = app
         self._cookie = cookie
+        self._large = tuple(large)
         self._sessions = Pace(requests_a_minute, 60)
         self._addresses = Pace(AN_ADDRESS * requests_a_minute, 60)
 
@@ -46,7 +51,7 @@ class Bounds:
                 {"Retry-After": f"{wait_s + 1:.0f}"},
             )
             await answer(scope, receive, send)
-        elif headers.get("content-type", "").startswith(STREAMED):
+        elif headers.get("content-type", "").startswith(STREAMED) or scope["path"].startswith(self._large):
             await self._app(scope, receive, send)
         elif _declared(headers) > LARGEST_FORM_BYTES:
             await tell(Request(scope), "Too large", TOO_LARGE, 413)(scope, receive, send)

@@ -1,6 +1,6 @@
 """No page without a guard: an app with a route that nobody checks is not put together at all."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from fastapi import APIRouter, params
 from fastapi.routing import APIRoute
@@ -13,7 +13,7 @@ OPEN = {("GET", "/login"), ("POST", "/login"), ("GET", "/first"), ("POST", "/fir
 """What a person who is not logged in may ask for, besides static files."""
 
 
-def check_guarded(routers: Sequence[APIRouter]) -> None:
+def check_guarded(routers: Sequence[APIRouter], *, large: Collection[str] = ()) -> None:
     """Raise RuntimeError or TypeError for a route that nobody guards: without `needs(...)`, or with JSON.
 
     FastAPI reads a body before it asks who sends it, and one of JSON whole.
@@ -28,6 +28,8 @@ def check_guarded(routers: Sequence[APIRouter]) -> None:
         if found is not None and found.quiet and not methods <= SAFE:
             raise RuntimeError(f"{route.path} changes something and is quiet: nothing would be written down.")
         body = route.body_field
+        if body is not None and route.path.startswith(tuple(large)):
+            raise RuntimeError(f"{route.path} takes much: read its form after needs(...), not by Form().")
         if body is not None and not isinstance(body.field_info, params.Form):
             raise RuntimeError(f"{route.path} reads a body that is no form. Use Form() or stream it.")
 

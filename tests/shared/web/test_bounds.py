@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI, Request
+from starlette.responses import Response
 
 from shared.web import people_page
 from shared.web.app import create_app
@@ -13,7 +14,7 @@ from shared.web.people import People
 from shared.web.settings import Pages
 from tests.browsing import Browser
 from tests.client.web.sample import PASSWORD
-from tests.shared.web.conftest import few_pages, product
+from tests.shared.web.conftest import Reader, few_pages, product
 
 
 @pytest.fixture
@@ -65,3 +66,21 @@ def test_a_form_that_is_too_large_is_refused(browser: Browser) -> None:
     undeclared = browser.post("/worklist/claim", content=pieces(), headers=form)
     assert undeclared.status_code == 413
     assert browser.submit("/worklist/claim", scan="a" * 900_000).status_code == 200
+
+
+def test_pages_that_take_much_bound_it_themselves(people: People, tmp_path: Path) -> None:
+    """Nothing of it is read before it is known who sends it: a form with fields would be."""
+    router = APIRouter()
+
+    @router.post("/upload/whole")
+    async def whole(visit: Reader, request: Request) -> Response:
+        return Response(str(len(await request.body())))
+
+    made = create_app(product(tmp_path), Pages(), people, [router], large=["/upload/"])
+    content = b"a" * (LARGEST_FORM_BYTES + 1)
+    with Browser(made) as browser:
+        browser.log_in("amal", PASSWORD)
+        headers = {"content-type": "text/plain", "X-CSRF-Token": browser.csrf}
+        assert browser.post("/upload/whole", content=content, headers=headers).text == str(len(content))
+    with pytest.raises(RuntimeError, match="takes much"):
+        create_app(product(tmp_path), Pages(), people, [few_pages()], large=["/worklist/"])
