@@ -13,6 +13,7 @@ What holds, and is tested:
 
 from client.worklist.listing import OPEN, Listing
 from client.worklist.model_in_use import ModelInUse
+from client.worklist.one_scan import OneScan
 from client.worklist.reading import Reading
 from client.worklist.records import Arrival, Given, Happened, Row
 from client.worklist.scans import Reprioritised
@@ -35,5 +36,5 @@ __all__ = [
 ]
 
 
-class Worklist(Reading):
-    """All of it: `open`, `put`, `order`, `reprioritise`; `rows`; `claim`, `release`, `finish`, `reopen`."""
+class Worklist(Reading, OneScan):
+    """All of it: `open`, `put`, `order`, `reprioritise`; `rows`, `row`; `claim`, `release`, `finish`, `reopen`."""

@@ -24,11 +24,16 @@ class Listing(Scans):
     """Looks at the worklist."""
 
     def rows(
-        self, now: datetime | None = None, *, states: Collection[str] = OPEN, limit: int | None = None
+        self,
+        now: datetime | None = None,
+        *,
+        states: Collection[str] = OPEN,
+        cases: Collection[str] | None = None,
+        limit: int | None = None,
     ) -> list[Row]:
         """Return the scans in these states: the next to be read first, then those read, the last one first.
 
-        Ranks count all scans that are not yet read, whatever is asked for. Those that were read are told in
+        Only `cases`, where they are given. Ranks count all scans that are not yet read, whatever is asked for. Those that were read are told in
         the tier in which they were.
         """
         now = now or utc_now()
@@ -42,7 +47,7 @@ class Listing(Scans):
             ]
             done = sorted((one for one in found.values() if one.state == READ), key=_newest_first)
             lines += [(None, one.case, place(_scan(one), self.longest, one.finished)) for one in done]
-            lines = lines[:limit]
+            lines = [line for line in lines if cases is None or line[1] in cases][:limit]
             whole = _whole(session, [case for _, case, _ in lines])
         return [_row(rank, whole[case], at) for rank, case, at in lines]
 
