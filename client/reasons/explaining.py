@@ -1,4 +1,4 @@
-"""One scan explained: key slices, the attribution of its largest finding as pictures and map, and its page."""
+"""One scan explained: key slices, the attribution of its largest finding, and its page, in its folder."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ def explain(
     numbers: npt.NDArray[np.integer],
     affine: npt.NDArray[np.float64],
 ) -> dict[str, str]:
-    """Write the page of `result` and the attribution map into `folder`; returns the names of the files written, by kind.
+    """Write the page of `result` and the attribution map into `folder`; returns their names, by kind.
 
     Parameters
     ----------

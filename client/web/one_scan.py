@@ -28,6 +28,7 @@ EXPORTS = {
     "report": "measurements as DICOM SR",
     "page": "one page (HTML)",
 }
+SHOWN = 50  # findings, the largest: noise can make thousands
 COLOURS = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#d55e00", "#cc79a7", "#0072b2")
 """Of the mask's classes in turn (Okabe and Ito); words stand beside them."""
 
@@ -86,7 +87,7 @@ class OneScan:
         if self.source is None:
             return "It is not known where the scan's files lie. Read the scan again, then open it anew."
         if not all(path.exists() for path in self.source.images.values()):
-            return "The scan's own files were moved or removed. Put them back where they were, or read the scan again from where they are."
+            return "The scan's own files were moved or removed. Put them back, or read the scan again."
         return None
 
     @cached_property
@@ -114,7 +115,7 @@ class OneScan:
 
     @cached_property
     def outdated(self) -> str | None:
-        """How another model or calibration than the one in use made the result, in words; None: it did not."""
+        """How another model or calibration than the one in use made the result; None if it did not."""
         try:
             model = ModelInUse.read(self.here.site.work / "model")
         except ConfigError:
@@ -122,9 +123,7 @@ class OneScan:
         if model is None:
             return None
         if model.weights_digest != self.row.weights_digest:
-            return (
-                "Another model than the one in use now read this scan. Read it again to see what that finds."
-            )
+            return "Another model than the one in use now read this scan. Read it again to see what it finds."
         if model.calibration_digest != self.row.calibration_digest:
             return "Another calibration than the one in use now scored this scan."
         return None
@@ -148,7 +147,7 @@ class OneScan:
         return self.here.verdicts.counting(self.case)[::-1]
 
     def verdict_of(self, reader: str) -> Verdict | None:
-        """What a reader said of this very result."""
+        """Return what a reader said of this very result."""
         own = (one for one in self.verdicts if one.reader == reader)
         return next((one for one in own if one.source_digest == self.source_digest), None)
 
@@ -174,14 +173,14 @@ class OneScan:
             ],
             "findings": [
                 {"number": one.number, "mm": np.mean(one.diameter_ends_mm, axis=0).round(3).tolist()}
-                for one in result.findings
+                for one in result.findings[:SHOWN]
             ],
             **_slices(self.files.get("mask")),
         }
 
 
 def _slices(mask: Path | None) -> dict[str, Any]:
-    """How many axial slices the scan's own files have, and the row (4,) that gives their number from RAS mm."""
+    """How many axial slices the scan's files have, and the row (4,) that gives their number from RAS mm."""
     if mask is None:
         return {"slices": None, "slice_row": None}
     header = nib.load(mask)

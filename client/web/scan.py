@@ -6,7 +6,7 @@ from starlette.responses import Response
 from client.verdicts import LONGEST_NOTE
 from client.web import scan_files, verdict
 from client.web.hospital import Reader
-from client.web.one_scan import EXPORTS
+from client.web.one_scan import EXPORTS, SHOWN
 from client.web.scan_files import Scan
 from client.worklist.order import TIERS
 
@@ -28,5 +28,6 @@ def scan(visit: Reader, one: Scan) -> Response:
         next=one.next(),
         tiers=TIERS[::-1],
         exports=EXPORTS,
+        shown=SHOWN,
         longest_note=LONGEST_NOTE,
     )

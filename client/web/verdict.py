@@ -1,5 +1,6 @@
 """What a reader says of a result: two clicks from the worklist to the next scan."""
 
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Form, Request
@@ -18,45 +19,52 @@ MARK, MARKS = "useful:", {"yes": True, "no": False}
 WORDS: dict[Said, str] = {"accept": "accepted", "modify": "to be changed", "reject": "rejected"}
 
 
-async def _useful(request: Request) -> dict[str, bool]:
-    """Which reasons the form marks, by feature; those left open are not in it."""
-    form = await request.form()
-    marked = {name.removeprefix(MARK): value for name, value in form.items() if name.startswith(MARK)}
-    return {name: MARKS[value] for name, value in marked.items() if isinstance(value, str) and value in MARKS}
+@dataclass(frozen=True)
+class Told:
+    """What a form says; `seen` is the result that the reader had before the eyes."""
+
+    opinion: Opinion
+    seen: str
+    then_next: bool
 
 
-@router.post("/scan/{scan}/verdict")
-def give(
-    visit: Doctor,
-    here: Here,
-    one: Scan,
-    useful: Annotated[dict[str, bool], Depends(_useful)],
+async def _told(
+    request: Request,
     said: Annotated[Said | Literal["accept-next"], Form()],
     seen: Annotated[str, Form()],
     tier: Annotated[Tier | None, Form()] = None,
     note: Annotated[str, Form()] = "",
-) -> Response:
-    """Keep the verdict and the reader's own tier; after "accept-next" the reading ends, the next scan opens."""
-    reader, row = visit.account.name, one.row
-    opinion: Said = "accept" if said == "accept-next" else said
-    known = {reason.feature for reason in one.priority.reasons} if one.priority else set()
-    marks = {name: value for name, value in useful.items() if name in known}
+) -> Told:
+    """Read the form; a reason that it leaves open is not in `Opinion.useful`."""
+    marks = {
+        name.removeprefix(MARK): MARKS[str(value)]
+        for name, value in (await request.form()).items()
+        if name.startswith(MARK) and value in MARKS
+    }
+    opinion = Opinion("accept" if said == "accept-next" else said, tier, marks, note.strip())
+    return Told(opinion, seen, then_next=said == "accept-next")
+
+
+@router.post("/scan/{scan}/verdict")
+def give(visit: Doctor, here: Here, one: Scan, told: Annotated[Told, Depends(_told)]) -> Response:
+    """Keep the verdict and the reader's own tier; "accept-next" ends the reading and opens the next scan."""
+    reader, row, opinion = visit.account.name, one.row, told.opinion
     here.verdicts.give(
         one.case,
         reader,
-        Opinion(opinion, tier, marks, note.strip()),
-        source_digest=seen,
+        opinion,
+        source_digest=told.seen,
         calibration_digest=row.calibration_digest,
         outdated=one.outdated is not None,
     )
-    if tier is not None and tier != row.ordered and row.state != READ:
-        here.worklist.order(one.case, tier, by=reader)
-    told = f"Your verdict is kept: {WORDS[opinion]}."
-    if said != "accept-next":
-        return visit.go(f"/scan/{one.scan}", said=told)
+    if opinion.tier is not None and opinion.tier != row.ordered and row.state != READ:
+        here.worklist.order(one.case, opinion.tier, by=reader)
+    kept = f"Your verdict is kept: {WORDS[opinion.said]}."
+    if not told.then_next:
+        return visit.go(f"/scan/{one.scan}", said=kept)
     following = one.next()
     if row.state != READ:
         here.worklist.finish(one.case, reader)
     if following is None:
-        return visit.go("/worklist", said=f"{told} No other scan waits.")
-    return visit.go(f"/scan/{following}", said=f"{told} This is the next scan.")
+        return visit.go("/worklist", said=f"{kept} No other scan waits.")
+    return visit.go(f"/scan/{following}", said=f"{kept} This is the next scan.")

@@ -37,4 +37,4 @@ __all__ = [
 
 
 class Worklist(Reading, OneScan):
-    """All of it: `open`, `put`, `order`, `reprioritise`; `rows`, `row`; `claim`, `release`, `finish`, `reopen`."""
+    """All of it: `open`, `put`, `order`, `reprioritise`; `rows`; `claim`, `release`, `finish`, `reopen`."""

@@ -33,8 +33,8 @@ class Listing(Scans):
     ) -> list[Row]:
         """Return the scans in these states: the next to be read first, then those read, the last one first.
 
-        Only `cases`, where they are given. Ranks count all scans that are not yet read, whatever is asked for. Those that were read are told in
-        the tier in which they were.
+        Only `cases`, where they are given. Ranks count all scans that are not yet read, whatever is asked
+        for. Those that were read are told in the tier in which they were.
         """
         now = now or utc_now()
         with self._reading() as session:

@@ -36,9 +36,9 @@ function press(buttons, chosen) {
 }
 
 async function overlay(kind) {
-  const button = one(`[data-overlay="${kind}"]`);
+  const button = one(`button[data-overlay="${kind}"]`);
   if (!button) return;
-  press(all("[data-overlay]"), button);
+  press(all("button[data-overlay]"), button);
   all("[data-legend]").forEach((legend) => { legend.hidden = legend.dataset.legend !== kind; });
   try {
     await viewer.overlay(kind);
@@ -66,7 +66,7 @@ function controls() {
     press(all("[data-layout]"), button);
     viewer.layout(button.dataset.layout);
   });
-  for (const button of all("[data-overlay]")) button.addEventListener("click", () => overlay(button.dataset.overlay));
+  for (const button of all("button[data-overlay]")) button.addEventListener("click", () => overlay(button.dataset.overlay));
   for (const button of all("[data-step]")) button.addEventListener("click", () => viewer.step(Number(button.dataset.step)));
   for (const button of all("[data-jump]")) button.addEventListener("click", () => find(Number(button.dataset.jump)));
   one("[data-reset]").addEventListener("click", () => viewer.reset());

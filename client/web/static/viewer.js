@@ -18,15 +18,17 @@ async function fetched(url) {
   return answer.arrayBuffer();
 }
 
+const read = (name, buffer, options) => NVImage.loadFromUrl({ url: `${name}.nii`, name: `${name}.nii`, buffer, ...options });
+
 export class Viewer {
-  #nv; #told; #overlays = {}; #shown = "none"; #opacity = 0.5; #layout = "planes";
+  #nv; #told; #image; #overlays = {}; #shown = "none"; #opacity = 0.6; #layout = "planes";
 
   // `told` is what the page says of the scan: addresses of volumes, classes, findings.
   constructor(told, onPlace) {
     this.#told = told;
     this.#nv = new Niivue({
       isRadiologicalConvention: true, dragAndDropEnabled: false, loadingText: "", logLevel: "error",
-      backColor: [0, 0, 0, 1], crosshairColor: [0.34, 0.71, 0.91, 0.8], crosshairWidth: 0.4, crosshairWidthUnit: "percent",
+      backColor: [0, 0, 0, 1], crosshairColor: [0.34, 0.71, 0.91, 0.8], crosshairWidth: 0.8, crosshairWidthUnit: "percent",
       show3Dcrosshair: true, fontColor: [1, 1, 1, 1], multiplanarLayout: MULTIPLANAR_TYPE.GRID, tileMargin: 4,
       multiplanarShowRender: SHOW_RENDER.NEVER, viewModeHotKey: "", clipPlaneHotKey: "", cycleClipPlaneHotKey: "",
       isColorbar: false, fontSizeScaling: 0.5, fontMinPx: 16, sliceType: SLICE_TYPE.MULTIPLANAR,
@@ -41,32 +43,35 @@ export class Viewer {
   async open(canvas, overlay) {
     const volumes = [fetched(this.#told.image), overlay === "none" ? null : fetched(this.#told.overlays[overlay])];
     await this.#nv.attachToCanvas(canvas);
-    const [image, mask] = await Promise.all(volumes);
-    await this.#add("image", image, { colormap: "gray" });
-    if (mask) await this.#lay(overlay, mask);
-    await this.overlay(overlay);
+    // What NiiVue works out for lit surfaces, which are not drawn here, takes most of the time without a GPU.
+    this.#nv.blurShader = this.#nv.sobelFirstOrderShader = this.#nv.passThroughShader;
+    const [image, above] = await Promise.all(volumes);
+    this.#image = await read("image", image, { colormap: "gray" });
+    if (above) this.#overlays[overlay] = await this.#prepared(overlay, above);
+    this.#shown = overlay;
+    this.#draw();
     if (this.#told.findings.length) this.find(this.#told.findings[0].number);
+    const gl = this.#nv.gl;
+    gl.readPixels(0, 0, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, new Uint8Array(4)); // waits until all is drawn
   }
 
   // Another channel takes the place of the image; place, overlay and layout stay.
   async channel(number) {
-    const data = await fetched(`${this.#told.image}?channel=${number}`);
-    const image = await this.#add("image", data, { colormap: "gray" });
-    this.#nv.setVolume(image, 0);
-    this.#nv.removeVolume(this.#nv.volumes[1]);
+    this.#image = await read("image", await fetched(`${this.#told.image}?channel=${number}`), { colormap: "gray" });
+    this.#draw();
   }
 
   get isCt() {
-    return this.#nv.volumes[0].global_min <= -200;
+    return this.#image.global_min <= -200;
   }
 
   window(preset) {
-    const image = this.#nv.volumes[0];
+    const image = this.#image;
     const [centre, width] = preset.split("/").map(Number);
     if (preset === "robust") [image.cal_min, image.cal_max] = [image.robust_min, image.robust_max];
     else if (preset === "whole") [image.cal_min, image.cal_max] = [image.global_min, image.global_max];
     else [image.cal_min, image.cal_max] = [centre - width / 2, centre + width / 2];
-    this.#nv.updateGLVolume();
+    this.#refresh(image);
   }
 
   layout(name) {
@@ -76,14 +81,16 @@ export class Viewer {
 
   async overlay(kind) {
     this.#shown = kind;
-    if (kind !== "none" && !(kind in this.#overlays)) await this.#lay(kind, await fetched(this.#told.overlays[kind]));
-    this.opacity(this.#opacity);
+    if (kind !== "none" && !(kind in this.#overlays)) {
+      this.#overlays[kind] = await this.#prepared(kind, await fetched(this.#told.overlays[kind]));
+    }
+    if (this.#nv.volumes.length < 2) this.#draw();
+    else this.#lay();
   }
 
   opacity(share) {
     this.#opacity = share;
-    for (const [kind, image] of Object.entries(this.#overlays)) image.opacity = kind === this.#shown ? share : 0;
-    this.#nv.updateGLVolume();
+    this.#lay();
   }
 
   step(count) {
@@ -116,20 +123,39 @@ export class Viewer {
     gl?.getExtension("WEBGL_lose_context")?.loseContext();
   }
 
-  async #add(name, buffer, options) {
-    const image = await NVImage.loadFromUrl({ url: `${name}.nii`, name: `${name}.nii`, buffer, ...options });
-    this.#nv.addVolume(image);
-    return image;
+  // Gives image and overlay to the GPU in one go: each of them takes a while without one.
+  #draw() {
+    const above = this.#overlays[this.#shown];
+    if (above) above.opacity = this.#opacity;
+    this.#nv.volumes = above ? [this.#image, above] : [this.#image];
+    this.#nv.back = this.#image;
+    this.#nv.overlays = this.#nv.volumes.slice(1);
+    this.#nv.updateGLVolume();
   }
 
-  async #lay(kind, buffer) {
-    const image = await this.#add(kind, buffer, { opacity: 0, ...this.#look(kind) });
-    this.#overlays[kind] = image;
+  // Lays the overlay that is shown over the image, which stays as it is on the GPU.
+  #lay() {
+    if (this.#nv.volumes.length < 2) return;
+    const above = this.#overlays[this.#shown] ?? this.#nv.volumes[1];
+    above.opacity = this.#shown === "none" ? 0 : this.#opacity;
+    this.#nv.volumes = [this.#image, above];
+    this.#nv.overlays = [above];
+    this.#refresh(above);
+  }
+
+  #refresh(image) {
+    this.#nv.refreshLayers(image, this.#nv.volumes.indexOf(image));
+    this.#nv.drawScene();
+  }
+
+  async #prepared(kind, buffer) {
+    const image = await read(kind, buffer, this.#look(kind));
     if (kind === "mask") image.setColormapLabel(this.#classes());
     if (kind === "attribution") {
       const most = Math.max(Math.abs(image.global_min), Math.abs(image.global_max)) || 1;
       Object.assign(image, { cal_min: 0.02 * most, cal_max: 0.5 * most, cal_minNeg: -0.02 * most, cal_maxNeg: -0.5 * most });
     }
+    return image;
   }
 
   #look(kind) {
