@@ -1,6 +1,6 @@
 """What a reader says of a result: two clicks from the worklist to the next scan."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Form, Request
@@ -48,7 +48,10 @@ async def _told(
 @router.post("/scan/{scan}/verdict")
 def give(visit: Doctor, here: Here, one: Scan, told: Annotated[Told, Depends(_told)]) -> Response:
     """Keep the verdict and the reader's own tier; "accept-next" ends the reading and opens the next scan."""
-    reader, row, opinion = visit.account.name, one.row, told.opinion
+    reader, row = visit.account.name, one.row
+    known = {reason.feature for reason in one.priority.reasons} if one.priority else set()
+    useful = {name: value for name, value in told.opinion.useful.items() if name in known}
+    opinion = replace(told.opinion, useful=useful)
     here.verdicts.give(
         one.case,
         reader,
