@@ -9,7 +9,8 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
-from client.predict.source import SOURCE, SourceFiles
+from client.predict.names import FOLDER
+from client.predict.source import SourceFiles
 from client.reasons.score import Part, adds_up, parts
 from client.result import PriorityFound, Result
 from client.verdicts import Verdict
@@ -19,6 +20,7 @@ from client.worklist.export import case_history
 from shared.database import utc_now
 from shared.errors import ConfigError
 
+RESULT = "result.json"
 OVERLAYS = ("mask", "probability", "attribution")
 EXPORTS = {
     "mask": "mask of the findings (NIfTI)",
@@ -27,6 +29,7 @@ EXPORTS = {
     "segmentation": "findings as DICOM SEG",
     "report": "measurements as DICOM SR",
     "page": "one page (HTML)",
+    "result": "all of it for programs (JSON)",
 }
 SHOWN = 50  # findings, the largest: noise can make thousands
 COLOURS = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#d55e00", "#cc79a7", "#0072b2")
@@ -52,30 +55,40 @@ class OneScan:
         return self.here.worklist.source_digest(self.case)
 
     @cached_property
+    def _found(self) -> tuple[Result, Path] | None:
+        """The listed result and its folder: in the work folder, which may have moved, or where it was."""
+        places = [self.here.site.work / FOLDER / self.scan / RESULT]
+        if self.row.result is not None:
+            places.append(Path(self.row.result))
+        for path in places:
+            try:
+                found = Result.read(path)
+            except ConfigError:
+                continue
+            if found.source_digest == self.source_digest:
+                return found, path.parent
+        return None
+
+    @property
     def result(self) -> Result | None:
         """The listed result; None where its file is gone or is another one by now."""
-        if self.row.result is None:
-            return None
-        try:
-            found = Result.read(Path(self.row.result))
-        except ConfigError:
-            return None
-        return found if found.source_digest == self.source_digest else None
+        return None if self._found is None else self._found[0]
 
     @cached_property
     def files(self) -> dict[str, Path]:
         """The files of the result that are there, by kind."""
-        if self.result is None or self.row.result is None:
+        if self._found is None:
             return {}
-        folder = Path(self.row.result).parent
-        found = {kind: folder / Path(name).name for kind, name in self.result.files.items()}
+        result, folder = self._found
+        found = {kind: folder / Path(name).name for kind, name in result.files.items()}
+        found["result"] = folder / RESULT
         return {kind: path for kind, path in found.items() if path.is_file()}
 
     @cached_property
     def source(self) -> SourceFiles | None:
         """Where the scan's own files lie; None where nobody knows."""
         try:
-            return SourceFiles.read(self.files["source"].parent / SOURCE) if "source" in self.files else None
+            return SourceFiles.read(self.files["source"]) if "source" in self.files else None
         except ConfigError:
             return None
 

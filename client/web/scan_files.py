@@ -62,8 +62,6 @@ def page(_: Reader, one: Scan) -> Response:
 @router.get("/scan/{scan}/export/{kind}")
 def export(_: Reader, one: Scan, kind: str) -> Response:
     """Send one file of the result, called by the scan's pseudonym."""
-    if kind == "result" and one.result is not None and one.row.result is not None:
-        return FileResponse(one.row.result, filename=f"wardround-{one.scan}-result.json")
     if kind not in EXPORTS or kind not in one.files:
         raise HTTPException(404)
     path = one.files[kind]

@@ -12,7 +12,7 @@ from tests.databases import postgres, url  # noqa: F401 - fixtures
 
 
 @pytest.fixture
-def worklist(url: str) -> Iterator[Worklist]:
+def worklist(url: str) -> Iterator[Worklist]:  # noqa: F811
     """A worklist of one scan."""
     with closing(Worklist.open_url(url)) as opened:
         opened.put(result("one", digest="a"))
@@ -20,7 +20,7 @@ def worklist(url: str) -> Iterator[Worklist]:
 
 
 @pytest.fixture
-def verdicts(url: str, worklist: Worklist) -> Iterator[Verdicts]:
+def verdicts(url: str, worklist: Worklist) -> Iterator[Verdicts]:  # noqa: F811
     """An empty store beside it."""
     with closing(Verdicts.open_url(url)) as opened:
         yield opened

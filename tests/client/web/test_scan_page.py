@@ -1,5 +1,4 @@
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ import numpy as np
 import pytest
 from fastapi import FastAPI
 
+from client.predict.names import FOLDER
 from client.result import Result
 from client.web.hospital import Hospital
 from tests.client.predict.readings import scene
@@ -24,7 +24,13 @@ def scan(hospital: Hospital) -> str:
 
 
 def folder_of(hospital: Hospital) -> Path:
-    return Path(str(hospital.worklist.row(CASE).result)).parent
+    return hospital.site.work / FOLDER / hospital.scan_name(CASE)
+
+
+def other_result(hospital: Hospital, case: str = CASE) -> Result:
+    """Another result of the same patient, with no file here."""
+    result = Result.read(folder_of(hospital) / "result.json")
+    return result.model_copy(update={"case": case, "source_digest": "0" * 64})
 
 
 def volume(content: bytes) -> Any:
@@ -115,7 +121,7 @@ def test_a_dicom_series_is_shown_and_exported(browser: Browser, hospital: Hospit
 
 
 def test_the_result_is_gone(browser: Browser, hospital: Hospital, scan: str) -> None:
-    shutil.rmtree(folder_of(hospital))
+    hospital.worklist.put(other_result(hospital))  # read again elsewhere; that result is not here
     page = browser.get(scan)
     assert page.status_code == 200
     assert "no longer on this machine" in page.text
@@ -145,9 +151,7 @@ def test_a_data_protection_officer_sees_no_scan(app: FastAPI, scan: str) -> None
 
 def test_the_other_scans_of_the_patient_are_linked(browser: Browser, hospital: Hospital, scan: str) -> None:
     row = hospital.worklist.row(CASE)
-    result = Result.read(folder_of(hospital) / "result.json")
-    earlier = result.model_copy(update={"case": "Okafor_0", "source_digest": "0" * 64})
-    hospital.worklist.put(earlier)
+    hospital.worklist.put(other_result(hospital, "Okafor_0"))
     page = browser.get(scan).text
     assert f'href="/scan/{hospital.scan_name("Okafor_0")}"' in page
     assert hospital.worklist.row("Okafor_0").patient == row.patient
