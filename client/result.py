@@ -103,6 +103,7 @@ class Result(Config):
     source_digest: str = Field(description="SHA-256 of the files read and of all that decides the result")
     versions: Versions
     made: datetime = Field(description="UTC")
+    classes: tuple[str, ...] = Field(default=(), description="what 1, 2, ... are in the mask")
     findings: tuple[Finding, ...]
     sum_of_diameters_mm: NotNegative
     uncertainty: Fraction | None = None

@@ -42,6 +42,11 @@ def percent(fraction: float) -> str:
     return f"{100 * fraction:.0f} %"
 
 
+def log_odds(value: float) -> str:
+    """Write log-odds with their sign: +1.40, −0.30."""
+    return f"{value:+z.2f}".replace("-", "−")
+
+
 def place(position_mm: Sequence[float]) -> str:
     """Say a position in RAS: ``31 right, 12 anterior, 40 inferior``."""
     return ", ".join(

@@ -43,8 +43,8 @@ class Masks:
         )
 
 
-def write_mask(path: Path, mask: npt.NDArray[np.uint8], affine: Affine) -> None:
-    """Write (X, Y, Z) with `affine` (4, 4), index to RAS+ world in mm; equal masks make equal bytes."""
+def write_mask(path: Path, mask: npt.NDArray[np.uint8 | np.float32], affine: Affine) -> None:
+    """Write a mask or map (X, Y, Z) with `affine` (4, 4), index to RAS+ mm; equal masks make equal bytes."""
     with path.open("wb") as file, gzip.GzipFile("", "wb", GZIP_LEVEL, file, mtime=0) as packed:
         packed.write(nifti_header(mask, affine))
         packed.write(mask.tobytes(order="F"))

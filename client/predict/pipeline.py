@@ -14,14 +14,13 @@ import numpy.typing as npt
 from torch import nn
 
 from client.data.layouts.base import Listed
-from client.data.preparing.channels import chosen_files
 from client.data.preparing.preprocess import Prepared, preprocess
 from client.data.preparing.reading import read_unlabelled
-from client.data.store import files_digest
 from client.data.volumes import Affine, spacing_mm
 from client.findings import Findings, find
 from client.predict.dicom_files import write_dicom_files
 from client.predict.masks import Masks, write_mask
+from client.predict.source import SOURCE, SourceFiles
 from client.priority_found import priority_found
 from client.reasons.explaining import explain
 from client.result import Result, Versions
@@ -29,13 +28,12 @@ from client.site import Site
 from client.uncertainty import AXES, doubted, read
 from client.uncertainty import Readings as ScanReadings
 from shared import __version__
-from shared.errors import CaseError
 from shared.model import TrainedModel, digest, get_weights
 
 RESULT = "result.json"
 MASK = "mask.nii.gz"
 PROBABILITY = "probability.nii.gz"
-MADE_OF = "wardround.prediction/1"
+MADE_OF = "wardround.prediction/2"
 OFF_RIGHT_ANGLE = 1e-3  # cosine
 
 
@@ -95,26 +93,19 @@ class Reader:
         if model.priority is not None:
             model.priority.coefficients_at(site.name)  # one that is not for this site is found out here
 
-    def source_digest(self, asked: Asked) -> str:
-        """SHA-256 of the files that would be read and of all else that decides the result.
+    def source(self, asked: Asked) -> SourceFiles:
+        """Return which files would be read; raises as `SourceFiles.of`."""
+        return SourceFiles.of(asked.item, self._model.study.task.channels, self._site.limits)
 
-        Raises
-        ------
-        CaseError
-            A file cannot be read.
-        """
-        item, site = asked.item, self._site
-        try:
-            files = chosen_files(item, self._model.study.task)
-            digests = {name: files_digest(path, site.limits).hex() for name, path in files.items()}
-        except OSError as error:
-            raise CaseError("unreadable", f"{item.case} cannot be read: {error}. Export it again.") from error
+    def source_digest(self, asked: Asked, source: SourceFiles) -> str:
+        """SHA-256 of the files that would be read and of all else that decides the result."""
+        site = self._site
         parts = [
             MADE_OF,
-            item.case,
+            asked.item.case,
             asked.patient,
-            digests,
-            item.components,
+            source.sha256,
+            source.components,
             sorted(asked.history.items()),
             self.versions.model_dump(),
             site.name,
@@ -123,7 +114,7 @@ class Reader:
         ]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
-    def read(self, asked: Asked, folder: Path, source_digest: str) -> Result:
+    def read(self, asked: Asked, folder: Path, source: SourceFiles) -> Result:
         """Read one scan and write all that is known of it into `folder`, `result.json` last.
 
         Raises
@@ -163,9 +154,10 @@ class Reader:
             schema="wardround.result/1",
             case=asked.item.case,
             patient=asked.patient,
-            source_digest=source_digest,
+            source_digest=self.source_digest(asked, source),
             versions=self.versions,
             made=datetime.now(UTC),
+            classes=study.task.classes,
             findings=found.findings,
             sum_of_diameters_mm=found.sum_of_diameters_mm,
             uncertainty=found.uncertainty,
@@ -174,7 +166,8 @@ class Reader:
             warnings=tuple(warnings),
         )
         with steps.step("files"):
-            files = {"mask": MASK, "probability": PROBABILITY}
+            files = {"mask": MASK, "probability": PROBABILITY, "source": SOURCE}
+            source.write(folder / SOURCE)
             write_mask(folder / MASK, masks.classes, affine)
             write_mask(folder / PROBABILITY, masks.percent, affine)
         with steps.step("DICOM files"):

@@ -115,11 +115,12 @@ def predict(
 def _one(reader: Reader, asked: Asked, folder: Path, *, force: bool) -> Read | Skipped:
     """Read one scan, or keep what an earlier run made of the same; whatever is wrong with it ends nothing."""
     try:
-        wanted = reader.source_digest(asked)
+        source = reader.source(asked)
+        wanted = reader.source_digest(asked, source)
         if not force and (known := _known(folder, wanted)) is not None:
             return Read(folder, known, new=False)
         with folder_atomically(folder) as draft:
-            return Read(folder, reader.read(asked, draft, wanted), new=True)
+            return Read(folder, reader.read(asked, draft, source), new=True)
     except OSError:
         raise  # of writing: what goes wrong in reading is a CaseError
     except Exception as error:

@@ -22,6 +22,7 @@ import torch
 from scipy import ndimage
 from torch import nn
 
+from client.data.volumes import Affine
 from shared.study import Study
 
 STEPS = (8, 16, 32)  # points of the integral; more are taken while the sum is off
@@ -46,6 +47,12 @@ class Attribution:
     box: Box
     difference: float
     gap: float
+
+    def within(self, affine: Affine) -> tuple[npt.NDArray[np.float32], Affine]:
+        """Return the values inside `box` and the affine of that window; `affine` (4, 4) is of the whole."""
+        move = np.eye(4)
+        move[:3, 3] = [side.start for side in self.box]
+        return np.ascontiguousarray(self.values[self.box]), affine @ move
 
     @property
     def text(self) -> str:

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
+from client.predict.masks import write_mask
 from client.reasons.attribution import attribution
 from client.reasons.page import write_page
 from client.reasons.pictures import key_slices
@@ -13,6 +14,7 @@ from client.result import Result
 from shared.study import Study
 
 PAGE = "page.html"
+ATTRIBUTION = "attribution.nii.gz"
 
 
 def explain(
@@ -26,7 +28,7 @@ def explain(
     numbers: npt.NDArray[np.integer],
     affine: npt.NDArray[np.float64],
 ) -> dict[str, str]:
-    """Write the page of `result` into `folder`; returns the names of the files written, by kind.
+    """Write the page of `result` and the attribution map into `folder`; returns their names, by kind.
 
     Parameters
     ----------
@@ -45,4 +47,9 @@ def explain(
         attributions={} if attributed is None else {1: attributed},
     )
     write_page(folder / PAGE, result, pictures, notes=[] if attributed is None else [attributed.text])
-    return {"page": PAGE}
+    files = {"page": PAGE}
+    if attributed is not None:
+        values, at = attributed.within(affine)
+        write_mask(folder / ATTRIBUTION, values, at)
+        files["attribution"] = ATTRIBUTION
+    return files

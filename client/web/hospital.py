@@ -11,6 +11,7 @@ from fastapi import Depends, HTTPException, Request
 from client.data.importing.pseudonyms import Pseudonyms
 from client.predict.names import pseudonyms_of
 from client.site import Site
+from client.verdicts import Verdicts
 from client.worklist import Worklist
 from shared.web.visit import Visit, needs
 
@@ -32,6 +33,11 @@ class Hospital:
     def worklist(self) -> Worklist:
         """The worklist; safe to use from several threads."""
         return Worklist.open(self.site)
+
+    @cached_property
+    def verdicts(self) -> Verdicts:
+        """What readers said of the results; safe to use from several threads."""
+        return Verdicts.open(self.site)
 
     @cached_property
     def _pseudonyms(self) -> Pseudonyms:

@@ -14,6 +14,7 @@ What holds, and is tested:
 from client.worklist.choosing import Choosing, Chosen, Page
 from client.worklist.listing import OPEN, Listing
 from client.worklist.model_in_use import ModelInUse
+from client.worklist.one_scan import OneScan
 from client.worklist.reading import Reading
 from client.worklist.records import Arrival, Given, Happened, Row, Waited
 from client.worklist.scans import Reprioritised
@@ -39,7 +40,7 @@ __all__ = [
 ]
 
 
-class Worklist(Reading, Choosing):
+class Worklist(Reading, Choosing, OneScan):
     """All of it: `open`, `put`, `order`, `reprioritise`; `rows`, `page`; `claim`, `release`, `finish`,
     `reopen`.
     """

@@ -25,17 +25,23 @@ class Listing(Scans):
     """Looks at the worklist."""
 
     def rows(
-        self, now: datetime | None = None, *, states: Collection[str] = OPEN, limit: int | None = None
+        self,
+        now: datetime | None = None,
+        *,
+        states: Collection[str] = OPEN,
+        cases: Collection[str] | None = None,
+        limit: int | None = None,
     ) -> list[Row]:
         """Return the scans in these states: the next to be read first, then those read, the last one first.
 
-        Ranks count all scans that are not yet read, whatever is asked for. Those that were read are told in
-        the tier in which they were.
+        Only `cases`, where they are given. Ranks count all scans that are not yet read, whatever is asked
+        for. Those that were read are told in the tier in which they were.
         """
         now = now or utc_now()
         with self._reading() as session:
             lines = self._unread(session, now) + (self._read(session) if READ in states else [])
-            return told(session, [line for line in lines if line.one.state in states][:limit])
+            lines = [line for line in lines if line.one.state in states]
+            return told(session, [line for line in lines if cases is None or line.one.case in cases][:limit])
 
     def order_of(self, state: str, now: datetime) -> list[str]:
         """Case names of the scans in a state, waiting or being read, the next to be read first."""

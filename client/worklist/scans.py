@@ -37,6 +37,15 @@ class Reprioritised:
     failed: Mapping[str, str]  # case -> why; they keep the priority they had
 
 
+def database_url(site: Site) -> str:
+    """Return the URL of the worklist's database; one of our own is made open to its owner only."""
+    if site.worklist.database is not None:
+        return site.worklist.database
+    path = (site.make_work() / FILE).absolute()
+    path.touch(mode=0o600)  # before SQLite does, which would let others read it
+    return f"sqlite:///{path}"
+
+
 class Scans(database.Database):
     """The scans and their priorities."""
 
@@ -48,12 +57,7 @@ class Scans(database.Database):
     @classmethod
     def open(cls, site: Site) -> Self:
         """Open the site's worklist, or make it; raise ConfigError when that cannot be done."""
-        url = site.worklist.database
-        if url is None:
-            path = (site.make_work() / FILE).absolute()
-            path.touch(mode=0o600)  # before SQLite does, which would let others read it
-            url = f"sqlite:///{path}"
-        opened = cls.open_url(url)
+        opened = cls.open_url(database_url(site))
         opened.site_name, opened.longest = site.name, site.worklist.longest_wait_h
         return opened
 

@@ -13,7 +13,7 @@ from typing import Any
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
 
 from shared import __version__
-from shared.words import TIER_WORDS, percent, plain
+from shared.words import TIER_WORDS, log_odds, percent, place, plain
 
 HERE = Path(__file__).parent
 NOTICE = "Research use, not a medical device."
@@ -103,7 +103,9 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "local": local,
     "since": since,
     "lasting": lasting,
+    "log_odds": log_odds,
     "percent": percent,
+    "place": place,
     "size": size,
     "plain": plain,
 }

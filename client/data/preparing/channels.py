@@ -35,6 +35,11 @@ class Image:
 
 
 def chosen_files(item: Listed, task: Task) -> dict[str, Path]:
+    """Return the file of each of the study's channels; as `files_of`."""
+    return files_of(item, task.channels)
+
+
+def files_of(item: Listed, channels: Sequence[str]) -> dict[str, Path]:
     """Return the file of each of the study's channels, by its name in the study, in the study's order.
 
     The file that all channels share where a case has one only. `T1 (Gd)` of a data set is a study's `t1-gd`.
@@ -45,8 +50,8 @@ def chosen_files(item: Listed, task: Task) -> dict[str, Path]:
         `channel_missing`.
     """
     if len(item.images) == 1:
-        return dict.fromkeys(task.channels, next(iter(item.images.values())))
-    chosen = {name: _matching(name, item.images) for name in task.channels}
+        return dict.fromkeys(channels, next(iter(item.images.values())))
+    chosen = {name: _matching(name, item.images) for name in channels}
     if missing := [name for name, path in chosen.items() if path is None]:
         raise _missing(item.case, missing, list(item.images))
     return {name: path for name, path in chosen.items() if path is not None}
@@ -68,7 +73,7 @@ def read_channels(item: Listed, task: Task, limits: Limits = DEFAULT) -> Image:
     files = chosen_files(item, task)
     if len(set(files.values())) == 1:
         volume = formats.read_narrow(next(iter(files.values())), limits)
-        parts = _parts(volume, item, task)
+        parts = _parts(volume, item, task.channels)
         affine = volume.affine
     else:
         volumes = {name: formats.read_narrow(path, limits) for name, path in files.items()}
@@ -87,27 +92,44 @@ def read_channels(item: Listed, task: Task, limits: Limits = DEFAULT) -> Image:
     return Image(parts, affine)
 
 
-def _parts(volume: Volume, item: Listed, task: Task) -> tuple[npt.NDArray[Any], ...]:
+def read_channel(item: Listed, channels: Sequence[str], name: str, limits: Limits = DEFAULT) -> Volume:
+    """Read one of a study's `channels`, (X, Y, Z), as `read_channels` chooses it; for looking at it.
+
+    Raises
+    ------
+    CaseError
+        `channel_missing`, `unsupported_channels`; and as `formats.read`.
+    """
+    files = files_of(item, channels)
+    volume = formats.read_narrow(files[name], limits)
+    if len(set(files.values())) == 1:
+        return Volume(_parts(volume, item, channels)[channels.index(name)], volume.affine)
+    if volume.array.ndim != 3:
+        raise _unsupported(item.case, f"{files[name]} holds {len(volume.array)} channels", "one a file")
+    return volume
+
+
+def _parts(volume: Volume, item: Listed, channels: Sequence[str]) -> tuple[npt.NDArray[Any], ...]:
     """Choose among the components of a case's only file."""
     name = next(iter(item.images))
     components = (volume.array,) if volume.array.ndim == 3 else tuple(volume.array)
-    count, wanted = len(components), len(task.channels)
+    count, wanted = len(components), len(channels)
     if count == wanted == 1:
         return components
     names = item.components or ((name,) if count == 1 else ())
     if len(names) == count:
-        numbers = [_matching(channel, {n: i for i, n in enumerate(names)}) for channel in task.channels]
-        if missing := [c for c, number in zip(task.channels, numbers, strict=True) if number is None]:
+        numbers = [_matching(channel, {n: i for i, n in enumerate(names)}) for channel in channels]
+        if missing := [c for c, number in zip(channels, numbers, strict=True) if number is None]:
             raise _missing(item.case, missing, names)
         return tuple(components[number] for number in numbers if number is not None)
     if names:
         found = f"{item.images[name]} holds {count} channels and the data set names {', '.join(names)}"
         raise _unsupported(item.case, found, "a name for each")
     if count < wanted:
-        raise _missing(item.case, task.channels[count:], [f"{count} channels without names"])
+        raise _missing(item.case, channels[count:], [f"{count} channels without names"])
     if count > wanted:
         found = f"{item.images[name]} holds {count} channels without names"
-        raise _unsupported(item.case, found, f"{wanted}: {', '.join(task.channels)}")
+        raise _unsupported(item.case, found, f"{wanted}: {', '.join(channels)}")
     return components
 
 

@@ -15,8 +15,8 @@ from scipy import ndimage
 from scipy.special import expit, logit
 
 from client.predict import pipeline
-from client.predict.pipeline import Readings
 from client.predict.names import KEY, NAMES
+from client.predict.pipeline import Readings
 from client.predict.run import Predicted, Request, predict
 from client.result import Result
 from shared.errors import ConfigError, DataError

@@ -1,10 +1,12 @@
 import re
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
+import pytest
 import torch
 
-from client.reasons.explaining import PAGE, explain
+from client.reasons.explaining import ATTRIBUTION, PAGE, explain
 from shared.model import build
 from tests.client.data.inspection.test_page import Seen
 from tests.client.hospital import SIDE, tiny_study
@@ -30,8 +32,9 @@ def page_of(folder: Path, numbers: np.ndarray) -> Seen:
         numbers=numbers,
         affine=np.eye(4),
     )
-    assert made == {"page": PAGE}
-    assert [path.name for path in folder.iterdir()] == [PAGE]
+    attributed = {"attribution": ATTRIBUTION} if numbers.any() else {}
+    assert made == {"page": PAGE, **attributed}
+    assert sorted(path.name for path in folder.iterdir()) == sorted(made.values())
     seen = Seen()
     seen.feed((folder / PAGE).read_text(encoding="utf-8"))
     return seen
@@ -44,7 +47,11 @@ def test_the_largest_finding_has_a_third_picture_and_its_sum(tmp_path: Path) -> 
     page = page_of(tmp_path, numbers)
     assert page.tags.count("figure") == 2
     assert page.tags.count("img") == 5
-    assert re.search(r"The attribution adds up to [+-]\d+\.\d\d", page.text)
+    told = re.search(r"The attribution adds up to ([+-]\d+\.\d\d)", page.text)
+    assert told is not None
+    kept = nib.load(tmp_path / ATTRIBUTION)
+    assert float(kept.get_fdata().sum()) == pytest.approx(float(told[1]), abs=0.006)
+    assert np.array_equal(kept.affine[:3, :3], np.eye(3))  # of the window, in the scan's own millimetres
 
 
 def test_a_scan_without_findings_is_explained_too(tmp_path: Path) -> None:

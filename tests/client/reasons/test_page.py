@@ -7,8 +7,9 @@ import jsonschema
 import numpy as np
 import pytest
 
-from client.reasons.page import adds_up, page, write_page
+from client.reasons.page import page, write_page
 from client.reasons.pictures import KeySlice, key_slices
+from client.reasons.score import adds_up
 from client.result import NOTICE, SCHEMA_FILE, Result, json_schema
 from tests.client.data.inspection.test_page import HOSTILE, Seen
 from tests.client.reasons.samples import SHAPE, finding, priority, reason, result

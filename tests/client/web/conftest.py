@@ -23,6 +23,8 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def site_file(sample: Path, tmp_path: Path) -> Path:
     """The site.yaml of a copy of `sample` that a test may change."""
     shutil.copytree(sample, tmp_path / "hospital")
+    for record in (tmp_path / "hospital").rglob("source.json"):  # scans are read from the copy, too
+        record.write_text(record.read_text().replace(f"{sample}/", f"{tmp_path / 'hospital'}/"))
     return tmp_path / "hospital" / "site.yaml"
 
 
