@@ -1,11 +1,13 @@
 """One app of pages: the guard outside, then static files, the entry, and the product's own routers."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, nullcontext
 from http import HTTPStatus
 from pathlib import Path
 
 from fastapi import APIRouter, FastAPI, Request
+from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -25,11 +27,33 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _log = logging.getLogger("wardround.pages")
 
 
-def create_app(product: Product, pages: Pages, people: People, routers: Sequence[APIRouter]) -> FastAPI:
-    """Put an app together; raise ConfigError where the browser's part was not fetched at set-up."""
+def create_app(
+    product: Product,
+    pages: Pages,
+    people: People,
+    routers: Sequence[APIRouter],
+    *,
+    beside: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> FastAPI:
+    """Put an app together; `beside` is what runs as long as it is served.
+
+    Raises ConfigError where the browser's part was not fetched at set-up.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        with ExitStack() as stack:
+            await run_in_threadpool(stack.enter_context, beside())
+            try:
+                yield
+            finally:
+                await run_in_threadpool(stack.close)
+
     if not (VENDOR / "htmx.js").exists():
         raise ConfigError(f"{VENDOR} holds no scripts. Fetch them once: make pages")
-    app = FastAPI(title=f"Wardround {product.kind}", docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(
+        title=f"Wardround {product.kind}", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan
+    )
     app.state.web = Web(people, pages, Look(product))
     app.state.first_code = entry.FirstCode()
     app.add_middleware(Guard, hosts=_hosts(pages), tls=pages.tls)
