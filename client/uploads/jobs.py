@@ -178,13 +178,17 @@ class Jobs(database.Database):
         """Say that a scan could not be read."""
         self._end(scan, state=FAILED, reason=reason, detail=detail)
 
-    def put_back(self, *, upload: str | None = None, scan: int | None = None) -> None:
-        """Give back what was taken, and do not count it: the worker was told to end or to wait."""
+    def put_back_upload(self, upload: str) -> None:
+        """Give back what was taken to be checked, and do not count it: the worker was told to end."""
         with self._writing() as session:
-            if (taken := session.get(UploadRow, upload)) is not None:
-                taken.state, taken.attempts = RECEIVED, taken.attempts - 1
-            if (reading := session.get(ScanRow, scan)) is not None:
-                reading.state, reading.attempts = WAITING, reading.attempts - 1
+            values = {"state": RECEIVED, "attempts": UploadRow.attempts - 1}
+            session.execute(update(UploadRow).where(UploadRow.id == upload).values(values))
+
+    def put_back_scan(self, scan: int) -> None:
+        """Give back what was taken to be read, and do not count it: the worker was told to end, or waits."""
+        with self._writing() as session:
+            values = {"state": WAITING, "attempts": ScanRow.attempts - 1}
+            session.execute(update(ScanRow).where(ScanRow.id == scan).values(values))
 
     def forget_unfinished(self, older_than: timedelta, now: datetime | None = None) -> None:
         """Forget uploads that were begun long ago and never finished."""

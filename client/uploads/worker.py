@@ -1,7 +1,7 @@
 """`python -m client.uploads.worker SITE`: the one process that checks uploads and reads their scans.
 
-PyTorch is loaded here and not where the pages are served, so that a scan that is too large for the memory
-ends this process alone. It is started again by keeper.py and takes up what was under way.
+PyTorch is loaded here, once there is a scan to read, and not where the pages are served: a scan that is too
+large for the memory ends this process alone. keeper.py starts it again, and it takes up what was under way.
 """
 
 import logging
@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from client.predict.names import pseudonyms_of
 from client.result import Result
@@ -30,9 +31,11 @@ from client.uploads.sorting import sorted_entries
 from client.worklist import Worklist
 from shared.errors import BusyError, WardroundError
 from shared.files import one_at_a_time, private_folder
-from shared.model import TrainedModel
 from shared.processes import end_with_stdin
 from shared.study import Study
+
+if TYPE_CHECKING:
+    from shared.model import TrainedModel
 
 PAUSE_S = 1.0
 BUSY_PAUSE_S = 5.0
@@ -50,7 +53,7 @@ class Work:
     site: Site
     jobs: Jobs
     worklist: Worklist
-    _model: tuple[float, TrainedModel] | None = field(default=None, init=False)
+    _model: "tuple[float, TrainedModel] | None" = field(default=None, init=False)
 
     def step(self) -> bool:
         """Check an upload or read a scan; False if there is nothing to do.
@@ -85,7 +88,7 @@ class Work:
             self.jobs.checked(upload, [*found, *refused], notes)
             shutil.rmtree(folder / INCOMING, ignore_errors=True)
         except SystemExit:
-            self.jobs.put_back(upload=upload)
+            self.jobs.put_back_upload(upload)
             raise
         except Exception as error:
             # Whatever is odd about one upload must not keep the others from being read.
@@ -101,10 +104,10 @@ class Work:
         try:
             done = predict_listed(self.site, self._trained(), request, [taken.listed], done=self._put)
         except SystemExit:
-            self.jobs.put_back(scan=taken.id)
+            self.jobs.put_back_scan(taken.id)
             raise
         except BusyError:
-            self.jobs.put_back(scan=taken.id)
+            self.jobs.put_back_scan(taken.id)
             time.sleep(BUSY_PAUSE_S)  # somebody runs `wardround site predict`
         except Exception as error:
             _log.error("a scan of upload %s cannot be read: %s", taken.upload, _place_of(error))
@@ -118,8 +121,13 @@ class Work:
     def _put(self, result: Result, path: Path) -> None:
         self.worklist.put(result, path=path)
 
-    def _trained(self) -> TrainedModel:
+    def _trained(self) -> "TrainedModel":
         """Load the site's model again whenever another one was put there."""
+        import torch  # noqa: PLC0415 - it takes seconds and half a GB, which nobody needs who only checks
+
+        from shared.model import TrainedModel  # noqa: PLC0415
+
+        torch.set_num_threads(self.site.threads)
         folder = self.site.work / "model"
         newest = (
             max((path.stat().st_mtime for path in folder.iterdir()), default=0.0) if folder.is_dir() else 0.0
@@ -145,9 +153,6 @@ def run(site_file: Path) -> None:
         closing(Jobs.open(site)) as jobs,
         closing(Worklist.open(site)) as worklist,
     ):
-        import torch  # noqa: PLC0415 - after the lock: a second worker ends at once
-
-        torch.set_num_threads(site.threads)
         jobs.requeue()
         work = Work(site, jobs, worklist)
         swept = float("-inf")
@@ -172,3 +177,5 @@ if __name__ == "__main__":
         run(Path(sys.argv[1]))
     except WardroundError as problem:
         sys.exit(str(problem))
+    except SystemExit:
+        os._exit(0)  # all is closed; taking PyTorch apart would take seconds

@@ -249,7 +249,11 @@ def _recent(visit: Visit, here: Hospital) -> dict[str, object]:
 def _words(here: Hospital) -> dict[str, object]:
     def detail_of(upload: Upload, text: str) -> str:
         """Leave out where on this machine an upload lies."""
-        return re.sub(rf"{re.escape(str(folder_of(here.site, upload.id)))}/(scans/\d+/|incoming/)?", "", text)
+        return re.sub(
+            rf"{re.escape(str(folder_of(here.site, upload.id)))}/(scans/\d+/((files|dicom)/)?|incoming/)?",
+            "",
+            text,
+        )
 
     return {"name_of": here.scan_name, "cure_of": cure_of, "detail_of": detail_of}
 
