@@ -169,9 +169,9 @@ def write_used(folder: Path, found: Sequence[Found]) -> list[str]:
     rows = []
     for item, _ in scans:
         if item.case in of_scan:
-            row = cells[of_scan[item.case]]
-            patient = row.get("patient") or item.patient or item.case
-            rows.append({**row, "case": item.case, "patient": patient})
+            known_of = cells[of_scan[item.case]]
+            patient = known_of.get("patient") or item.patient or item.case
+            rows.append({**known_of, "case": item.case, "patient": patient})
     _write(folder / USED, columns, rows)
     return notes
 

@@ -6,7 +6,7 @@ The pages only take files in and show where they stand: client/uploads/worker.py
 import re
 import shutil
 from collections.abc import AsyncIterator, Callable
-from typing import IO, Annotated
+from typing import IO, Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.concurrency import run_in_threadpool
@@ -241,12 +241,12 @@ def _questions(here: Hospital) -> list[Question]:
     return [] if model is None or model.priority is None else questions(study)
 
 
-def _recent(visit: Visit, here: Hospital) -> dict[str, object]:
+def _recent(visit: Visit, here: Hospital) -> dict[str, Any]:
     owner = None if visit.has("engineer") else visit.account.name
     return {"uploads": here.jobs.recent(owner), "shown_scans": SHOWN_SCANS, **_words(here)}
 
 
-def _words(here: Hospital) -> dict[str, object]:
+def _words(here: Hospital) -> dict[str, Any]:
     def detail_of(upload: Upload, text: str) -> str:
         """Leave out where on this machine an upload lies."""
         return re.sub(

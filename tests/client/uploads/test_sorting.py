@@ -10,7 +10,6 @@ import pytest
 
 from client.data.formats import DEFAULT
 from client.data.importing.pseudonyms import Pseudonyms
-from client.uploads import sorting
 from client.uploads.checking import Known, found_in
 from client.uploads.records import Found
 from client.uploads.sorting import sorted_entries
@@ -134,7 +133,7 @@ def test_a_kill_while_sorting_loses_nothing(
         return rename(self, target)
 
     with monkeypatch.context() as patch:
-        patch.setattr(sorting.Path, "rename", killed)
+        patch.setattr(Path, "rename", killed)
         try:
             sorted_entries(incoming, tmp_path / "scans", most_bytes=BYTES)
         except KeyboardInterrupt:
