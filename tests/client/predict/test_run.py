@@ -14,7 +14,8 @@ from scipy import ndimage
 
 from client.predict import pipeline
 from client.predict.pipeline import Readings
-from client.predict.run import KEY, NAMES, Predicted, Request, predict
+from client.predict.names import KEY, NAMES
+from client.predict.run import Predicted, Request, predict
 from client.result import Result
 from shared.errors import ConfigError, DataError
 from shared.files import one_at_a_time
