@@ -15,5 +15,5 @@ def serve(
     from client.web.app import hospital_app
     from shared.web.serve import serve as serve_app
 
-    app = hospital_app(site_file, port=port)
+    app = hospital_app(site_file, port=port, worker=True)
     serve_app(app, lambda text: out.print(text, markup=False, highlight=False, soft_wrap=True))

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from client.data.limits import Limits
 from client.policy import Policy
+from client.upload_settings import UploadSettings
 from client.worklist_settings import WorklistSettings
 from shared.config import Config
 from shared.study import Name
@@ -33,6 +34,7 @@ class Site(Config):
     )
     seismometer: bool = Field(default=True, description="write a seismometer report after each run")
     worklist: WorklistSettings = WorklistSettings()
+    uploads: UploadSettings = UploadSettings()
     pages: Pages = Pages()
     policy: Policy = Policy()
 

@@ -113,6 +113,23 @@ pages:
   # itself every few seconds.
   requests_a_minute: 3000
 
+# What may be sent from a browser, see the page Upload of `wardround site serve`. 1 GB is 10^9 bytes.
+uploads:
+  # Of one file, scan or zip.
+  file_gb: 8.0
+
+  # Of one upload, as sent and as unpacked.
+  batch_gb: 32.0
+
+  # Files of one upload; a DICOM series has hundreds.
+  batch_files: 20000
+
+  # Left free on the disk of `work`: what would use it is refused.
+  keep_free_gb: 10.0
+
+  # Hours after which an upload that nobody finished is removed.
+  unfinished_h: 24.0
+
 # What may happen here and what may leave, whatever a study asks for. The policy wins over the study.
 policy:
   # Which studies this site takes part in. ask: each one, word for word, must first be allowed with

@@ -3,7 +3,8 @@
     WardroundError
     ├── ConfigError            whoever wrote the YAML or the command line       exit 2
     ├── DataError              the hospital engineer: the data set as a whole   exit 3
-    │   └── CaseError          ... one case only: it is skipped by name, the run goes on
+    │   ├── CaseError          ... one case only: it is skipped by name, the run goes on
+    │   └── BusyError          ... another process is at the same; later it will do
     ├── PolicyError            the hospital: its own policy refuses a release   exit 4
     ├── CrashError             the hospital: a process that computed was killed exit 1
     └── FederationError        the coordinator                                  exit 5
@@ -51,6 +52,10 @@ class CaseError(DataError):
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class BusyError(DataError):
+    """Another process holds what only one may have at a time; the same can be asked again later."""
 
 
 class PolicyError(WardroundError):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from shared.errors import DataError
+from shared.errors import BusyError
 
 
 @contextmanager
@@ -62,12 +62,12 @@ def folder_atomically(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def one_at_a_time(lock: Path, busy: str) -> Iterator[None]:
-    """Hold a lock file while the block runs; DataError with the text `busy` if another process holds it."""
+    """Hold a lock file while the block runs; BusyError with the text `busy` if another process holds it."""
     with lock.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise DataError(busy) from error
+            raise BusyError(busy) from error
         yield
 
 

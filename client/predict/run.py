@@ -85,6 +85,21 @@ def predict(
     if not listed and not failed:
         named = ", ".join(map(str, request.scans))
         raise DataError(f"{named}: no scan found. Name a scan, or a folder that holds scans.")
+    read = predict_listed(site, model, request, listed, progress=progress, done=done)
+    return Predicted(read.out, read.read, (*failed, *read.failed))
+
+
+def predict_listed(
+    site: Site,
+    model: TrainedModel,
+    request: Request,
+    listed: Sequence[Listed],
+    *,
+    progress: Progress | None = None,
+    done: Done | None = None,
+) -> Predicted:
+    """Read scans that were listed before, as `predict` does; what `request.scans` names is not looked at."""
+    failed: list[Skipped] = []
     asked = _asked(site, model, request, listed)
     reader = Reader(model, site, request.readings)
     out = request.out or site.make_work() / FOLDER

@@ -1,10 +1,13 @@
 """The hospital's app: its menu, its roles, its routers."""
 
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 from fastapi import FastAPI
 
 from client.site import Site
+from client.uploads.keeper import kept_worker
 from client.web import data, privacy, reading, reports, scan, studies, upload, worklist
 from client.web.hospital import Hospital
 from client.web.roles import ROLES
@@ -27,13 +30,17 @@ LARGE = ("/upload/",)  # which counts for itself
 HOME = {"reader": "/worklist", "engineer": "/worklist", "officer": "/privacy"}
 
 
-def hospital_app(site_file: Path, *, port: int | None = None) -> FastAPI:
-    """Put the hospital's app together; raise WardroundError where the site cannot be used."""
+def hospital_app(site_file: Path, *, port: int | None = None, worker: bool = False) -> FastAPI:
+    """Put the hospital's app together; raise WardroundError where the site cannot be used.
+
+    `worker`: while it is served, keep the process that reads uploaded scans.
+    """
     site = Site.read(site_file)
     pages = site.pages if port is None else site.pages.model_copy(update={"port": port})
     product = Product("hospital", site.name, HOME, ROLES, MENU, HERE / "templates", HERE / "static")
-    app = create_app(
-        product, pages, people_in(site.make_work()), [page.router for page in PAGES], large=LARGE
-    )
+    beside = partial(kept_worker, site_file, site) if worker else nullcontext
+    people = people_in(site.make_work())
+    routers = [page.router for page in PAGES]
+    app = create_app(product, pages, people, routers, large=LARGE, beside=beside)
     app.state.hospital = Hospital(site, site_file)
     return app

@@ -11,6 +11,8 @@ from fastapi import Depends, HTTPException, Request
 from client.data.importing.pseudonyms import Pseudonyms
 from client.predict.names import pseudonyms_of
 from client.site import Site
+from client.uploads.jobs import Jobs
+from client.uploads.receiving import Receiver
 from client.verdicts import Verdicts
 from client.worklist import Worklist
 from shared.web.visit import Visit, needs
@@ -28,6 +30,16 @@ class Hospital:
     site: Site
     site_file: Path
     searches: dict[str, str] = field(default_factory=dict)  # by CSRF token: what is looked for on the list
+    receiver: Receiver = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Count what is uploaded in one place only."""
+        self.receiver = Receiver(self.site)
+
+    @cached_property
+    def jobs(self) -> Jobs:
+        """The queue of uploads; safe to use from several threads."""
+        return Jobs.open(self.site)
 
     @cached_property
     def worklist(self) -> Worklist:

@@ -1,10 +1,12 @@
 """One app of pages: the guard outside, then bounds, static files, the entry and the product's own routers."""
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, nullcontext
 from pathlib import Path
 
 from fastapi import APIRouter, FastAPI
+from fastapi.concurrency import run_in_threadpool
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
@@ -47,8 +49,12 @@ def create_app(
     routers: Sequence[APIRouter],
     *,
     large: Collection[str] = (),
+    beside: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> FastAPI:
-    """Put an app together; pages below the paths `large` take more than a form and bound it themselves.
+    """Put an app together.
+
+    `beside` is what runs as long as the app is served. Pages below the paths `large` take more than a form and
+    bound it themselves.
 
     Raises
     ------
@@ -57,10 +63,22 @@ def create_app(
     RuntimeError
         A router has a page that does not say who may open it.
     """
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        with ExitStack() as stack:
+            await run_in_threadpool(stack.enter_context, beside())
+            try:
+                yield
+            finally:
+                await run_in_threadpool(stack.close)
+
     if not (VENDOR / "htmx.js").exists():
         raise ConfigError(f"{VENDOR} holds no scripts. Fetch them once: make pages")
     check_guarded((entry.router, *routers), large=large)
-    app = FastAPI(title=f"Wardround {product.kind}", docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(
+        title=f"Wardround {product.kind}", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan
+    )
     web = Web(people, pages, Look(product))
     app.state.web = web
     app.state.first_code = entry.FirstCode()

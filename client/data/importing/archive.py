@@ -30,10 +30,10 @@ SHOWN = 100
 
 
 @contextmanager
-def unpacked(archive: Path, folder: Path) -> Iterator[Path]:
+def unpacked(archive: Path, folder: Path, *, most_bytes: int | None = None) -> Iterator[Path]:
     """Unpack into `folder`, which is removed before and after; yield the folder that holds the data set.
 
-    A single folder at the top of the archive is entered.
+    A single folder at the top of the archive is entered. `most_bytes` bounds all files together.
 
     Raises
     ------
@@ -42,7 +42,7 @@ def unpacked(archive: Path, folder: Path) -> Iterator[Path]:
     """
     shutil.rmtree(folder, ignore_errors=True)
     try:
-        _unpack_all(archive, folder)
+        _unpack_all(archive, folder, most_bytes)
         top = folder
         while len(inner := [path for path in top.iterdir() if not _beside(path)]) == 1 and inner[0].is_dir():
             top = inner[0]
@@ -51,13 +51,13 @@ def unpacked(archive: Path, folder: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _unpack_all(archive: Path, folder: Path) -> None:
+def _unpack_all(archive: Path, folder: Path, most_bytes: int | None) -> None:
     try:
         folder.mkdir(parents=True)
         with archive.open("rb") as raw:
             try:
                 with zipfile.ZipFile(_Bounded(raw, archive)) as opened:
-                    entries = _judged(opened.infolist(), archive, folder)
+                    entries = _judged(opened.infolist(), archive, folder, most_bytes)
                     for place, entry in entries.items():
                         _unpack(opened, entry, folder / place, archive)
             except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
@@ -80,7 +80,7 @@ class _Bounded:
 
 
 def _judged(
-    entries: list[zipfile.ZipInfo], archive: Path, folder: Path
+    entries: list[zipfile.ZipInfo], archive: Path, folder: Path, most_bytes: int | None
 ) -> dict[PurePosixPath, zipfile.ZipInfo]:
     """Return the files of the archive by their place in the folder."""
     files: dict[PurePosixPath, zipfile.ZipInfo] = {}
@@ -106,6 +106,8 @@ def _judged(
         raise _refused(
             archive, f"it has {size} bytes and would unpack to {total}, more than {MOST_RATIO} times"
         )
+    if most_bytes is not None and total > most_bytes:
+        raise _refused(archive, f"it would unpack to {total} bytes, expected at most {most_bytes}")
     free = shutil.disk_usage(folder.parent).free
     if total > free:
         raise DataError(

@@ -77,6 +77,10 @@ class Pseudonyms:
         """Return what a pseudonym stands for; itself if nobody knows."""
         return self._names.get(pseudonym, pseudonym)
 
+    def place_of(self, pseudonym: str) -> str | None:
+        """Return where the files of a name lay when it was last given; None if nobody knows."""
+        return self._places.get(pseudonym) or None
+
     def write_table(self) -> None:
         """Write which name each pseudonym stands for, those of earlier imports too; secret."""
         with (

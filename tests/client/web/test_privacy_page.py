@@ -17,9 +17,9 @@ from client.enrolment import enrol
 from client.web.hospital import Hospital
 from client.web.officer_zip import csv_lines
 from shared.database import utc_now
+from tests.browsing import Browser
 from tests.client.hospital import tiny_study
 from tests.client.test_spending import SEED, line
-from tests.browsing import Browser
 from tests.client.web.sample import NAMES, PASSWORD
 from tests.client.web.test_studies_page import coordinator, soon  # noqa: F401 - a fixture
 from tests.server.federation_office import Office

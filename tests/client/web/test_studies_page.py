@@ -22,8 +22,8 @@ from client.web.elsewhere import Elsewhere, ask_coordinator
 from client.web.hospital import Hospital
 from server.board import RunStatus, SiteStatus
 from shared.study import Study
-from tests.client.hospital import tiny_study
 from tests.browsing import Browser
+from tests.client.hospital import tiny_study
 from tests.client.web.sample import PASSWORD
 from tests.server.federation_office import Office, office
 

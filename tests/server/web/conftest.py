@@ -9,8 +9,8 @@ import pytest
 from fastapi import FastAPI
 
 from server.web.app import coordinator_app
-from server.web.roles import ROLES
 from server.web.office import Office
+from server.web.roles import ROLES
 from shared.web.app import people_in
 from tests.browsing import Browser
 from tests.server.web.sample import ACCOUNT, PASSWORD, WATCHER, make
