@@ -21,7 +21,7 @@ from shared.model import TrainedModel
 LOCK = ".predict.lock"
 LEFTOVER = re.compile(r"\.case-[0-9a-f]{16}\.[0-9a-f]{8}\.tmp")
 Progress = Callable[[str, int, int], None]
-Done = Callable[[Result, Path], None]
+Done = Callable[[Result, Path], object]
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def _only(
     """Keep what was asked for, and name what is not there."""
     kept = [item for item in listed if item.case in cases]
     refused = [skip for skip in failed if skip.case in cases]
-    missing = cases - {one.case for one in (*kept, *refused)}
+    missing = cases - {item.case for item in kept} - {skip.case for skip in refused}
     gone = [
         Skipped(case, "no_such_case", f"{case} is not in the folder any more.") for case in sorted(missing)
     ]

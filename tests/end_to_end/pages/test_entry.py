@@ -8,9 +8,9 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from shared.web.app import people_in
+from simulations.served_pages import Served, add_account, served
 from tests.client.web.sample import ACCOUNT, PASSWORD
 from tests.end_to_end.pages.conftest import WindowOf, axe, complaints_of, log_in
-from tests.end_to_end.pages.served import Served, add_account, served
 
 
 def fill_first(page: Page, code: str, password: str, again: str | None = None) -> None:

@@ -9,9 +9,9 @@ import pytest
 from playwright.sync_api import Page
 
 from client.web.app import MENU, PAGES
+from simulations.served_pages import ROOT, Served
 from tests.client.web.sample import NAMES
 from tests.end_to_end.pages.conftest import WindowOf, axe, log_in
-from tests.end_to_end.pages.served import ROOT, Served
 
 SCREENSHOTS = ROOT / "runs" / "screenshots"
 ROUTES = {getattr(route, "path", "") for page in PAGES for route in page.router.routes}

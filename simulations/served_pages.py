@@ -2,6 +2,7 @@
 
 import os
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -12,13 +13,12 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
 
-import httpx2
-
 from client.site import Site
 from client.web.app import ROLES
+from shared.errors import WardroundError
 from shared.web.app import people_in
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[1]
 PATIENCE_S = 60.0
 """Importing everything on a busy machine is most of it."""
 
@@ -44,7 +44,7 @@ def served(site_file: Path) -> Iterator[Served]:
     """`wardround site serve SITE --port 0` until the block ends; its stderr stands in `log`."""
     log = site_file.with_name("serve.log")
     with log.open("wb") as stderr:
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # noqa: S603 - our own program
             [sys.executable, "-m", "wardround", "site", "serve", str(site_file), "--port", "0"],
             cwd=ROOT,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
@@ -84,10 +84,9 @@ def _lines(process: subprocess.Popen[str]) -> SimpleQueue[str]:
     """Lines that a process prints, as they come."""
     said: SimpleQueue[str] = SimpleQueue()
     stdout = process.stdout
-    assert stdout is not None
 
     def read() -> None:
-        for line in stdout:
+        for line in stdout or ():
             said.put(line.rstrip())
 
     Thread(target=read, daemon=True).start()
@@ -100,16 +99,20 @@ def _found(pattern: str, said: SimpleQueue[str], log: Path) -> str:
     except Empty:
         line = ""
     found = re.search(pattern, line)
-    assert found is not None, f"{line!r} is not {pattern!r}\n{log.read_text(encoding='utf-8')}"
+    if found is None:
+        raise WardroundError(
+            f"the pages said {line!r}, expected {pattern!r}: {log.read_text(encoding='utf-8')}"
+        )
     return found[1]
 
 
 def _wait_for(origin: str) -> None:
+    host, _, port = origin.removeprefix("http://").rpartition(":")
     end = time.monotonic() + PATIENCE_S
     while True:
         try:
-            httpx2.get(f"{origin}/login")
-        except httpx2.TransportError:
+            socket.create_connection((host, int(port)), timeout=PATIENCE_S).close()
+        except OSError:
             if time.monotonic() > end:
                 raise
             time.sleep(0.05)

@@ -1,46 +1,13 @@
-"""Debian's Chromium under playwright, and what it complains about."""
+"""What a window of the browser complains about, and what axe-core finds."""
 
-import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Request, Response, sync_playwright
+from playwright.sync_api import BrowserContext, ConsoleMessage, Request, Response
 
 AXE = Path(__file__).parents[3] / "shared" / "web" / "node_modules" / "axe-core" / "axe.min.js"
-NEEDED = "WARDROUND_NEEDS_BROWSER"
-FLAGS = (
-    *("--no-sandbox", "--no-first-run", "--disable-quic"),  # tests may run as root, where it has no sandbox
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-    *("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"),  # WebGL without a GPU
-)
 ANSWERS = frozenset({"document", "xhr", "fetch"})
 """Kinds of request that a test may have refused on purpose, with a status below 500."""
-
-
-def executable() -> str:
-    """Path of Chromium; skips the test where there is none, unless the environment says that it must run."""
-    found = shutil.which("chromium") or shutil.which("chromium-browser")
-    if found is None:
-        told = f"no chromium on the path: apt-get install chromium (with {NEEDED}=1 this is an error)"
-        if os.environ.get(NEEDED) == "1":
-            pytest.fail(told)
-        pytest.skip(told)
-    return found
-
-
-@contextmanager
-def launched() -> Iterator[Browser]:
-    """A headless browser."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable(), args=list(FLAGS))
-        try:
-            yield browser
-        finally:
-            browser.close()
 
 
 @dataclass
