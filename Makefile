@@ -26,7 +26,7 @@ lint: $(VENV)/.dev ## style, types and the direction of imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.run ## compare with plain MONAI and with Flower's own simulation
+bench: $(VENV)/.dev $(VENV)/.pages ## compare with plain MONAI and with Flower's own simulation; time the pages
 	$(BIN)/python -m simulations.benchmarks $(ARGS)
 
 pages: $(VENV)/.pages ## fetch what the pages run in the browser (npm); demo and test do it too

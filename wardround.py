@@ -113,7 +113,12 @@ def simulate(
         for table in summary_table(results):
             out.print(table)
         out.print(f"{results.seconds:.0f} s in the federation. Figures: {folder / 'results.json'}")
-    print(folder / "report.html")  # noqa: T201 - plain, so that a script can read the last line
+    print(folder / "report.html", flush=True)  # noqa: T201 - plain, so that a script can read the last line
+    if read.worklist_scans and not quiet:
+        site_file = folder / "sites" / read.names[0] / "site.yaml"
+        program = sys.argv[0] if Path(sys.argv[0]).name == "wardround" else "wardround"
+        what = f"{read.names[0]}'s pages: {program} site serve {site_file}"
+        err.print(what, markup=False, highlight=False, soft_wrap=True)
 
 
 def _cross_validate(runs: "CrossValidation", resume: bool, quiet: bool) -> None:

@@ -73,6 +73,9 @@ class Scenario(Config):
     workers: int = Field(default=2, ge=1, description="sites computing at the same time")
     threads_per_site: int = Field(default=1, ge=1)
     seismometer: bool = True
+    worklist_scans: int = Field(
+        default=0, ge=0, description="test scans of each site that the final model reads for its worklist"
+    )
 
     @model_validator(mode="after")
     def _known_sites(self) -> Self:

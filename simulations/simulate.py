@@ -5,6 +5,7 @@ import json
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from safetensors.numpy import load_file
@@ -27,6 +28,7 @@ from simulations.engine import engine, run_config
 from simulations.faults import FaultyClientApp
 from simulations.outcomes import TERMS, TRUE_COEFFICIENTS
 from simulations.pretraining import public_start
+from simulations.reading_room import read_scans
 from simulations.scenario import Phantoms, Scenario
 from simulations.sites import set_up
 
@@ -54,6 +56,10 @@ class Simulation:
         results = results.model_copy(update={"events": (*left, *results.events)})
         results.write(self.out / "results.json")
         write_report(results, self.out / "report.html", overlays=_overlays(sites))
+        if self.scenario.worklist_scans:
+            trained = {name: path for name, path in sites.items() if name in results.sites}
+            seed, now = self.scenario.study.seed, datetime.now(UTC)
+            read_scans(trained, self.scenario.worklist_scans, seed=seed, now=now, progress=progress)
         return results
 
     def describe(self, *, progress: Progress) -> Statistics:

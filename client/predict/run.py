@@ -30,7 +30,7 @@ class Request:
 
     `out` None: `predictions/` of the site's work folder. `patients` None: the site's own table. `history`
     has cells by column, stands in place of the table's row and is for one scan only. `force` reads again what
-    is read already.
+    is read already. `cases` leaves out of a folder all others; one that is not there is named.
     """
 
     scans: tuple[Path, ...]
@@ -39,6 +39,7 @@ class Request:
     patients: Path | None = None
     history: Mapping[str, str] | None = None
     force: bool = False
+    cases: frozenset[str] | None = None
     readings: Readings = field(default_factory=Readings)
 
 
@@ -82,6 +83,8 @@ def predict(
         No scan, a folder with two layouts, a faulty patients table, a full disk, or another run in `out`.
     """
     listed, failed = list_scans(request.scans, request.layout)
+    if request.cases is not None:
+        listed, failed = _only(request.cases, listed, failed)
     if not listed and not failed:
         named = ", ".join(map(str, request.scans))
         raise DataError(f"{named}: no scan found. Name a scan, or a folder that holds scans.")
@@ -125,6 +128,19 @@ def predict_listed(
     except OSError as error:
         raise DataError(f"{out} cannot be written: {error}. Make room, then run the same again.") from error
     return Predicted(out, tuple(read), tuple(failed))
+
+
+def _only(
+    cases: frozenset[str], listed: Sequence[Listed], failed: Sequence[Skipped]
+) -> tuple[list[Listed], list[Skipped]]:
+    """Keep what was asked for, and name what is not there."""
+    kept = [item for item in listed if item.case in cases]
+    refused = [skip for skip in failed if skip.case in cases]
+    missing = cases - {item.case for item in kept} - {skip.case for skip in refused}
+    gone = [
+        Skipped(case, "no_such_case", f"{case} is not in the folder any more.") for case in sorted(missing)
+    ]
+    return kept, [*refused, *gone]
 
 
 def _one(reader: Reader, asked: Asked, folder: Path, *, force: bool) -> Read | Skipped:

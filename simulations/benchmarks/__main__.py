@@ -21,6 +21,7 @@ from simulations.benchmarks import (
     deployed,
     loading,
     memory,
+    pages,
     payload,
     preparation,
     reading,
@@ -50,6 +51,8 @@ READING = reading.Size((512, 512, 100), (0.7, 0.7, 2.5), window=(64, 64, 32), vo
 QUICK_READING = reading.Size(
     (64, 64, 20), (2.0, 2.0, 2.5), window=(32, 32, 16), volumes=2, epochs=20, repeats=1
 )
+PAGES = pages.Size(5000, (240, 240, 155), window=(64, 64, 32), scans=5, opened=100, repeats=9)
+QUICK_PAGES = pages.Size(40, (48, 48, 32), window=(32, 32, 16), scans=1, opened=2, repeats=1)
 QUICK_LOADING = (loading.Size("small", 3, (40, 40, 40), 1.0, (32, 32, 32), epochs=1, repeats=1),)
 
 
@@ -63,6 +66,7 @@ class Part(StrEnum):
     payload = "payload"
     deployed = "deployed"
     memory = "memory"
+    pages = "pages"
 
 
 def main(
@@ -84,6 +88,7 @@ def main(
         Part.rounds: _rounds,
         Part.deployed: lambda quick, folder: deployed.measure(QUICK_ROUNDS if quick else DEPLOYED, folder),
         Part.memory: lambda quick, folder: memory.measure(QUICK_MEMORY if quick else MEMORY, folder),
+        Part.pages: lambda quick, folder: pages.measure(QUICK_PAGES if quick else PAGES, folder),
     }
     machine = {"cores": os.cpu_count(), "load_average": os.getloadavg()[0], "quick": quick, **versions()}
     found: dict[str, tuple[Comparison, ...]] = {}

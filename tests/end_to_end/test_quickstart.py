@@ -1,10 +1,13 @@
 """What `make demo` shows a newcomer is true: better than any site alone, calibrated, near the known truth."""
 
 import json
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from client.site import Site
+from client.worklist import Worklist
 from server.results import Results
 from tests.end_to_end.conftest import ROOT, command
 
@@ -55,6 +58,8 @@ def test_the_quickstart_keeps_its_promises(quickstart: Path) -> None:
     for site in results.sites:
         report = quickstart / "sites" / site / "seismometer" / "report.html"
         assert "<svg" in report.read_text(encoding="utf-8")
+        with closing(Worklist.open(Site.read(quickstart / "sites" / site / "site.yaml"))) as worklist:
+            assert worklist.counts() == {"waiting": 15, "reading": 0, "read": 0}
 
 
 @pytest.mark.slow

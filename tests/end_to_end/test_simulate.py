@@ -3,6 +3,9 @@
 import csv
 import json
 import math
+import shutil
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import jsonschema
@@ -10,6 +13,9 @@ import numpy as np
 import pytest
 
 from client.audit import Audit
+from client.result import Result
+from client.site import Site
+from client.worklist import Worklist
 from server.results import SCHEMA_FILE
 from shared.calibration import logistic_sums_many
 from shared.folds import folds_of
@@ -17,6 +23,7 @@ from shared.model import TrainedModel, digest
 from shared.priority import coefficient_names, design_matrix
 from shared.shrinkage import fit_shrunk, intercept_at, with_deviation_names, with_deviations
 from shared.study import Study
+from simulations.reading_room import read_scans
 from tests.end_to_end.conftest import TINY, FinishedRun, Forked, command
 
 SITES = ["east", "north", "south", "west"]
@@ -70,6 +77,34 @@ def test_every_sites_audit_log_is_whole(finished: FinishedRun) -> None:
         kinds = [json.loads(line).get("kind") for line in path.read_text().splitlines()]
         assert kinds.count("update") == 3
         assert kinds.count("finished") == 1
+
+
+def test_a_site_reads_test_scans_onto_its_worklist_for_its_pages(
+    finished: FinishedRun, tmp_path: Path
+) -> None:
+    shutil.copytree(finished.out / "sites", tmp_path / "sites")
+    sites = {name: tmp_path / "sites" / name / "site.yaml" for name in SITES[:2]}
+    now, said = datetime(2026, 3, 4, 17, tzinfo=UTC), list[tuple[str, int, int]]()
+    for _ in range(2):  # the second time nothing is read or listed again
+        listed = read_scans(sites, 3, seed=7, now=now, progress=lambda *step: said.append(step))
+        assert listed == dict.fromkeys(sites, 3)
+    assert said[-1] == ("reading scans", 6, 6)
+    for name, site_file in sites.items():
+        tested = {
+            r["case"] for r in rows(finished.out / "sites" / name / "predictions.csv") if r["split"] == "test"
+        }
+        with closing(Worklist.open(Site.read(site_file))) as worklist:
+            kept = worklist.rows()
+        assert len(kept) == 3 < len(tested)
+        assert {scan.case for scan in kept} < tested
+        assert len({scan.arrived for scan in kept}) == 3
+        assert all(now - timedelta(hours=8) <= scan.arrived <= now for scan in kept)
+        for scan in kept:
+            assert scan.result is not None
+            result = Result.read(Path(scan.result))
+            assert result.priority is not None
+            assert {"mask", "probability", "page"} <= set(result.files)
+            assert all((Path(scan.result).parent / file).is_file() for file in result.files.values())
 
 
 def test_sites_and_coordinator_hold_the_same_model(finished: FinishedRun) -> None:

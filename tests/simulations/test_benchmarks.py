@@ -174,6 +174,7 @@ def test_the_command_prints_json_and_nothing_else(capsys: pytest.CaptureFixture[
     [
         pytest.param({"payload", "throughput", "rounds"}, marks=pytest.mark.slow),
         pytest.param({"deployed", "memory"}, marks=pytest.mark.survive),
+        pytest.param({"pages"}, marks=pytest.mark.slow),
     ],
     ids=lambda parts: " and ".join(sorted(parts)),
 )

@@ -296,6 +296,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from client.predict import pipeline
+from client.predict.names import KEY, NAMES
 from client.predict.pipeline import Readings
 from tests.client.predict.readings import likely, predicted
 pipeline.probabilities = likely
@@ -341,3 +342,18 @@ def test_each_result_new_or_kept_is_handed_on_with_its_path(scan: Path, tmp_path
         )
     assert [Result.read(path) for _, path in handed] == [result for result, _ in handed]
     assert len(handed) == 2
+
+
+def test_of_a_folder_only_the_cases_asked_for_are_read_and_one_that_is_not_there_is_named(
+    scan: Path, tmp_path: Path
+) -> None:
+    write_scan(scan.with_name("two.nii.gz"), scene(), affine_of(0.8, 0.9, 2.5))
+    scan.with_name("three.nii.gz").write_bytes(b"not a scan")
+    scan.with_name("four.nii.gz").write_bytes(b"nor this")
+    asked = frozenset({"two", "three", "five"})
+    done = predicted(tmp_path / "work", scan.parent, cases=asked)
+    assert [one.result.case for one in done.read] == ["two"]
+    assert sorted((skip.case, skip.reason) for skip in done.failed) == [
+        ("five", "no_such_case"),
+        ("three", "unreadable"),
+    ]
