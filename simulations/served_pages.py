@@ -14,7 +14,7 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 
 from client.site import Site
-from client.web.app import ROLES
+from client.web.roles import ROLES
 from shared.errors import WardroundError
 from shared.web.app import people_in
 

@@ -53,8 +53,8 @@ def create_app(
 ) -> FastAPI:
     """Put an app together.
 
-    `beside` is what runs as long as the app is served. Pages below the paths `large` take more than a form and
-    bound it themselves.
+    `beside` is what runs as long as the app is served. Pages below the paths `large` take more than a form,
+    and bound it themselves.
 
     Raises
     ------

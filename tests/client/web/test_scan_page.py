@@ -10,8 +10,8 @@ from fastapi import FastAPI
 from client.predict.names import FOLDER
 from client.result import Result
 from client.web.hospital import Hospital
+from tests.browsing import Browser
 from tests.client.predict.readings import scene
-from tests.client.web.conftest import Browser
 from tests.client.web.sample import NAMES, PASSWORD
 
 CASE = NAMES[0]

@@ -20,8 +20,8 @@ from client.uploads.records import Upload
 from client.uploads.worker import Work
 from client.web.hospital import Hospital
 from client.worklist import Worklist
+from tests.browsing import Browser
 from tests.client.predict.readings import AFFINES, dicom_series, likely, scene
-from tests.client.web.conftest import Browser
 
 OTHER, PASSWORD = "reader two", "correct horse battery staple"
 

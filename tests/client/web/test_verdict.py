@@ -4,7 +4,7 @@ from fastapi import FastAPI
 from client.verdicts import Verdict
 from client.web.hospital import Hospital
 from client.worklist import READ, WAITING
-from tests.client.web.conftest import Browser
+from tests.browsing import Browser
 from tests.client.web.sample import ACCOUNT, NAMES, PASSWORD
 
 CASE = NAMES[0]
