@@ -1,11 +1,14 @@
 import logging
 import re
+from datetime import UTC, datetime, timedelta
 from html import unescape
 
 import pytest
 from fastapi import FastAPI
 
+from server.store import InviteRow
 from server.web.office import Office
+from server.web.sites import listed
 from shared.invite import Invite, code_digest
 from tests.browsing import Browser
 from tests.server.web.sample import SECRET
@@ -47,6 +50,16 @@ def test_open_used_withdrawn_and_expired_invites_are_told_apart(browser: Browser
     assert page.count(">withdrawn<") == 1
     assert SECRET not in page
     assert code_digest(SECRET) not in page
+
+
+def test_open_invites_come_first_and_then_the_newest() -> None:
+    now = datetime(2026, 1, 10, tzinfo=UTC)
+    rows = [
+        InviteRow(site=name, expires_at=now + timedelta(days=days), used_at=used)
+        for name, days, used in (("old", 1, now), ("gone", -1, None), ("new", 5, now), ("open", 2, None))
+    ]
+    found = [(each.site, each.state) for each in listed(rows, now)]
+    assert found == [("open", "open"), ("new", "used"), ("old", "used"), ("gone", "expired")]
 
 
 def test_an_invite_is_withdrawn_after_it_was_confirmed(browser: Browser, office: Office) -> None:
