@@ -21,13 +21,17 @@ from wardround import app
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = {role: ROOT / "docs" / f"{role}.md" for role in ("hospital", "reading", "coordinator", "researcher")}
+PAGES = {role: ROOT / "docs" / f"{role}.md" for role in ("hospital", "reading", "pages", "coordinator", "researcher")}
 ROLES = {
     "site": "hospital",
     "coordinator": "coordinator",
+    "coordinator account": "pages",
+    "coordinator serve": "pages",
     "data import": "hospital",
     "data inspect": "hospital",
+    "site account": "pages",
     "site predict": "reading",
+    "site serve": "pages",
     "site waiting": "reading",
     "site worklist": "reading",
 }
@@ -133,13 +137,13 @@ def test_the_explanation_shown_is_the_programs_own() -> None:
     assert shown == explain(site, Study.load(ROOT / "docs" / "study.yaml")).text()
 
 
-@pytest.mark.parametrize("role", ["hospital", "reading", "coordinator"])
+@pytest.mark.parametrize("role", ["hospital", "reading", "coordinator", "pages"])
 def test_a_role_finds_its_commands_on_its_page(role: str) -> None:
-    group = "coordinator" if role == "coordinator" else "site"
+    groups = ("site ", "coordinator ")
     text = PAGES[role].read_text(encoding="utf-8")
     shown = [usage.strip("`").split()[1:] for usage, _ in table_rows(text, "command")]
     names = [" ".join(w for w in words if w.islower()) for words in shown]
-    own = (name for name in PROGRAM_COMMANDS if name.startswith(f"{group} ") and role_of(name) == role)
+    own = (name for name in PROGRAM_COMMANDS if name.startswith(groups) and role_of(name) == role)
     assert sorted(names) == sorted(own)
 
 
