@@ -96,7 +96,8 @@ def test_a_nodes_work_folder_is_listed_with_all_that_a_simulated_site_writes() -
         *("predictions/", "predictions.key", "predictions.names.csv"),
         *("worklist.db", "worklist.key", "worklist.names.csv"),
     }
-    assert listed == (simulated - {"site.yaml"}) | only_deployed | of_a_reading_room
+    of_the_pages = {"decided/", "pages.db", "pages/", "uploads/", "uploads.db", "uploads.log"}
+    assert listed == (simulated - {"site.yaml"}) | only_deployed | of_a_reading_room | of_the_pages
 
 
 def test_every_path_of_the_coordinators_folder_is_listed() -> None:
