@@ -22,7 +22,7 @@ from shared.ports import LOOPBACK, free_port
 from shared.processes import Command
 from shared.signing import PrivateKey, new_key
 
-MAX_MESSAGE_MB = 2
+MAX_MESSAGE_MB = 3
 numbers = count(1)
 
 
