@@ -46,6 +46,14 @@ class ForbiddenError(Exception):
     """A person without the role, or a form without the session's token; the text is for the person."""
 
 
+@dataclass(frozen=True)
+class Said:
+    """What a page says once; `wrong`: that something was not done."""
+
+    text: str
+    wrong: bool
+
+
 @dataclass
 class Web:
     """What all pages of one app share; stands at `request.app.state.web`."""
@@ -54,7 +62,7 @@ class Web:
     pages: Pages
     look: Look
     tries: Tries = field(default_factory=Tries)
-    said: dict[str, str] = field(default_factory=dict)  # by CSRF token: what the next page says once
+    said: dict[str, Said] = field(default_factory=dict)  # by CSRF token: what the next page says once
 
     @property
     def cookie(self) -> str:
@@ -107,10 +115,10 @@ class Visit:
         )
         return HTMLResponse(text, status_code=status)
 
-    def go(self, path: str, *, said: str | None = None) -> Response:
-        """Send the browser to another of our pages, which says once what was done."""
-        if said is not None:
-            self.web.said[self.csrf] = said
+    def go(self, path: str, *, said: str | None = None, wrong: str | None = None) -> Response:
+        """Send the browser to another of our pages, which says once what was done, or why it was not."""
+        if (text := wrong or said) is not None:
+            self.web.said[self.csrf] = Said(text, wrong is not None)
         if self.is_fragment:
             return Response(status_code=204, headers={"HX-Redirect": path})
         return RedirectResponse(path, status_code=303)
