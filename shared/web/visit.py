@@ -154,6 +154,8 @@ class Needs:
 
     quiet : for what a page asks by itself again and again; it is not written down and keeps no session alive.
         Never make a page quiet that shows more than the one that polls it.
+    audited : False for one piece of many that come as streamed bodies and are written down as a whole by the
+        page that ends them. It keeps the session alive; a request with any other body is written down.
     one_time : also for somebody whose password serves only to choose another.
 
     Raises LoggedOutError, OneTimeError or ForbiddenError; what is refused is written down, quiet or not.
@@ -161,6 +163,7 @@ class Needs:
 
     roles: tuple[str, ...]
     quiet: bool = False
+    audited: bool = True
     one_time: bool = False
 
     async def __call__(self, request: Request) -> Visit:
@@ -176,7 +179,8 @@ class Needs:
             raise OneTimeError
         csrf = csrf_of(token)
         refusal = await self._refusal(request, account, csrf)
-        if refusal is not None or not self.quiet:
+        unwritten = self.quiet or (not self.audited and _is_streamed(request))
+        if refusal is not None or not unwritten:
             await run_in_threadpool(
                 web.people.note,
                 account.name,
@@ -201,16 +205,20 @@ class Needs:
         return None
 
 
-def needs(*roles: str, quiet: bool = False, one_time: bool = False) -> Needs:
+def needs(*roles: str, quiet: bool = False, audited: bool = True, one_time: bool = False) -> Needs:
     """Return a dependency that asks for a person with one of `roles`; see Needs."""
-    return Needs(roles, quiet, one_time)
+    return Needs(roles, quiet, audited, one_time)
 
 
 async def _sent(request: Request) -> str:
     """Return the CSRF token that came with a request, or nothing."""
     if (sent := request.headers.get(CSRF_HEADER)) is not None:
         return sent
-    if request.headers.get("content-type", "").startswith(UNREAD_BODIES):
+    if _is_streamed(request):
         return ""
     found = (await request.form()).get(CSRF_FIELD)
     return found if isinstance(found, str) else ""
+
+
+def _is_streamed(request: Request) -> bool:
+    return request.headers.get("content-type", "").startswith(UNREAD_BODIES)
