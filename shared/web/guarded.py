@@ -28,9 +28,7 @@ def check_guarded(routers: Sequence[APIRouter], *, large: Collection[str] = ()) 
         if found is not None and found.quiet and not methods <= SAFE:
             raise RuntimeError(f"{route.path} changes something and is quiet: nothing would be written down.")
         if found is not None and not found.audited and (methods & SAFE or not _takes_much(route, large)):
-            raise RuntimeError(
-                f"{route.path} takes no streamed bodies and is not audited."
-            )
+            raise RuntimeError(f"{route.path} takes no streamed bodies and is not audited.")
         body = route.body_field
         if body is not None and _takes_much(route, large):
             raise RuntimeError(f"{route.path} takes much: read its form after needs(...), not by Form().")
