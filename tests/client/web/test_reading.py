@@ -1,5 +1,6 @@
 """Claims and what follows, by click."""
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -93,6 +94,21 @@ def test_a_clinicians_tier_raises_a_scan(browser: Browser, hospital: Hospital, s
     assert (first.case, first.tier, first.why) == ("Okafor_1", "stat", "ordered")
     assert hospital.worklist.history("Okafor_1")[-1].by == "amal"
     assert browser.submit(f"/scan/{scan}/order", tier="soon").status_code == 422
+
+
+def test_a_reader_finds_the_tiers_to_order_on_the_list_and_on_the_scan(
+    app: FastAPI, browser: Browser, hospital: Hospital, scan: str
+) -> None:
+    def offered(page: str) -> list[str]:
+        form = re.search(rf'<form[^>]*action="/scan/{scan}/order".*?</form>', page, re.DOTALL)
+        return [] if form is None else re.findall(r'name="tier" value="(\w+)"', form[0])
+
+    pages = ("/worklist", f"/scan/{scan}")
+    assert [offered(browser.get(page).text) for page in pages] == [["stat", "asap", "urgent", "routine"]] * 2
+    with reader(app, "eng", "engineer") as engineer:
+        assert [offered(engineer.get(page).text) for page in pages] == [[], []]
+    hospital.worklist.finish("Okafor_1", "amal")
+    assert offered(browser.get(f"/scan/{scan}").text) == []
 
 
 def test_only_readers_read(app: FastAPI, hospital: Hospital, scan: str) -> None:
