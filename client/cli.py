@@ -128,15 +128,18 @@ def approve(
         typer.Argument(metavar="[STUDY]", help="Its name, digest or YAML file. Default: list what waits."),
     ] = None,
     withdraw: Annotated[bool, typer.Option("--withdraw", help="Take an approval back.")] = False,
+    refuse: Annotated[bool, typer.Option("--refuse", help="Say no: the study waits no longer.")] = False,
 ) -> None:
-    """Allow a study to train here, or list the studies that wait and those that are allowed."""
+    """Allow a study to train here or refuse it, or list those that wait and those that are allowed."""
     from client.site import Site
 
     site = Site.read(site_file)
     approvals = _approvals(site)
+    if withdraw and refuse:
+        raise ConfigError("give --withdraw for a study that is approved, or --refuse for one that waits.")
     if study is None:
-        if withdraw:
-            raise ConfigError("--withdraw needs the study's name or digest.")
+        if withdraw or refuse:
+            raise ConfigError(f"--{'withdraw' if withdraw else 'refuse'} needs the study's name or digest.")
         _list_approvals(site)
     elif withdraw:
         digest = _approved_digest(site, study)
@@ -144,8 +147,9 @@ def approve(
         out.print(f"withdrawn: {digest}", highlight=False, soft_wrap=True)
     else:
         found = _study_called(site, study)
-        approvals.approve(found)
-        out.print(f"approved: {found.name} {found.digest()}", highlight=False, soft_wrap=True)
+        (approvals.refuse if refuse else approvals.approve)(found)
+        done = "refused" if refuse else "approved"
+        out.print(f"{done}: {found.name} {found.digest()}", highlight=False, soft_wrap=True)
 
 
 @app.command()

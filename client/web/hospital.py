@@ -1,6 +1,5 @@
 """What the hospital's pages work on; stands at `request.app.state.hospital`."""
 
-import hmac
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +13,7 @@ from client.site import Site
 from client.uploads.jobs import Jobs
 from client.uploads.receiving import Receiver
 from client.verdicts import Verdicts
+from client.web.addresses import Addresses
 from client.worklist import Worklist
 from shared.web.visit import Visit, needs
 
@@ -55,16 +55,20 @@ class Hospital:
     def _pseudonyms(self) -> Pseudonyms:
         return pseudonyms_of(self.site)
 
+    @cached_property
+    def _addresses(self) -> Addresses:
+        return Addresses(self.scan_name, self.worklist.cases)
+
     def scan_name(self, case: str) -> str:
         """Return how pages and addresses call a case: its keyed pseudonym, as predictions/ does."""
         return self._pseudonyms.of("case", case)
 
     def case_of(self, scan: str) -> str:
         """Return the case behind a pseudonym; 404 where the worklist has none."""
-        for case in self.worklist.cases():
-            if hmac.compare_digest(self.scan_name(case), scan):
-                return case
-        raise HTTPException(404)
+        case = self._addresses.case_of(scan)
+        if case is None:
+            raise HTTPException(404)
+        return case
 
 
 def hospital_of(request: Request) -> Hospital:

@@ -26,7 +26,7 @@ from client.worklist import ModelInUse
 from shared.errors import ConfigError, DataError, WardroundError
 from shared.files import private_folder
 from shared.study import Study
-from shared.web.visit import Visit
+from shared.web.visit import Visit, needs
 
 router = APIRouter()
 
@@ -34,6 +34,8 @@ CHUNK = 2**20
 FORM_BYTES = 2**24  # of history: a table of a hundred thousand patients
 SHOWN_SCANS = 12  # of each upload on the list; its own page has all
 FIELD = "history."
+OnePiece = Annotated[Visit, Depends(needs("reader", "engineer", audited=False))]
+"""One file of an upload, which `finish` writes down: a DICOM folder has hundreds, and its page lists them."""
 
 
 def at_most(limit: Callable[[Site], float]) -> Callable[[Request], None]:
@@ -110,7 +112,7 @@ def begin(visit: Reader, here: Here) -> Response:
 
 
 @router.post("/upload/file")
-async def receive(request: Request, visit: Reader, here: Here) -> Response:
+async def receive(request: Request, visit: OnePiece, here: Here) -> Response:
     """Take one file in, straight to disk; async because the body comes in pieces.
 
     Headers: X-Upload (of `begin`), X-Path (relative, percent-encoded UTF-8), Content-Length.

@@ -9,12 +9,13 @@ from fastapi import APIRouter, Form, Query
 from starlette.responses import Response
 
 from client.web.hospital import Here, QuietReader, Reader
-from client.web.reading import LIST, own_path
+from client.web.reading import LIST
 from client.web.worklist_view import REASONS, STATES, Filter, Since, stamp_of, view_of
 from client.worklist.export import as_json, csv_lines
 from client.worklist.fhir import fhir_text
 from client.worklist.look import brought_up_to_date, look
 from client.worklist.order import TIERS
+from shared.web.paths import own_path
 
 router = APIRouter(prefix="/worklist")
 
@@ -48,7 +49,7 @@ def search(
         here.searches[visit.csrf] = text.strip()
     else:
         here.searches.pop(visit.csrf, None)
-    return visit.go(own_path(then))
+    return visit.go(own_path(then, LIST))
 
 
 @router.get("/why")

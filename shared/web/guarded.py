@@ -27,8 +27,10 @@ def check_guarded(routers: Sequence[APIRouter], *, large: Collection[str] = ()) 
             raise RuntimeError(f"{route.path} does not say who may open it: depend on needs(...).")
         if found is not None and found.quiet and not methods <= SAFE:
             raise RuntimeError(f"{route.path} changes something and is quiet: nothing would be written down.")
+        if found is not None and not found.audited and (methods & SAFE or not _takes_much(route, large)):
+            raise RuntimeError(f"{route.path} takes no streamed bodies and is not audited.")
         body = route.body_field
-        if body is not None and route.path.startswith(tuple(large)):
+        if body is not None and _takes_much(route, large):
             raise RuntimeError(f"{route.path} takes much: read its form after needs(...), not by Form().")
         if body is not None and not isinstance(body.field_info, params.Form):
             raise RuntimeError(f"{route.path} reads a body that is no form. Use Form() or stream it.")
@@ -38,6 +40,10 @@ def needs_of(route: APIRoute) -> Needs | None:
     """Return who may open a route."""
     calls = (dependency.call for dependency in route.dependant.dependencies)
     return next((call for call in calls if isinstance(call, Needs)), None)
+
+
+def _takes_much(route: APIRoute, large: Collection[str]) -> bool:
+    return route.path.startswith(tuple(large))
 
 
 def routes_of(routers: Sequence[APIRouter]) -> Iterator[BaseRoute]:

@@ -12,9 +12,11 @@ def own_path(text: str, otherwise: str = "/") -> str:
     r"""Return `text` where it is a path of our own, such as /worklist?tier=stat, else `otherwise`.
 
     Browsers take //host and /\host for another machine, and leave tabs and line ends out before they look.
+    It may go into a header, which holds no more than ASCII.
     """
     fit = text.startswith("/") and not text.startswith("//") and "\\" not in text
-    return text if fit and text.isprintable() and len(text) <= LONGEST else otherwise
+    fit = fit and text.isascii() and text.isprintable()
+    return text if fit and len(text) <= LONGEST else otherwise
 
 
 def page_left(request: Request) -> str:

@@ -46,6 +46,14 @@ class ForbiddenError(Exception):
     """A person without the role, or a form without the session's token; the text is for the person."""
 
 
+@dataclass(frozen=True)
+class Said:
+    """What a page says once; `wrong`: that something was not done."""
+
+    text: str
+    wrong: bool
+
+
 @dataclass
 class Web:
     """What all pages of one app share; stands at `request.app.state.web`."""
@@ -54,7 +62,7 @@ class Web:
     pages: Pages
     look: Look
     tries: Tries = field(default_factory=Tries)
-    said: dict[str, str] = field(default_factory=dict)  # by CSRF token: what the next page says once
+    said: dict[str, Said] = field(default_factory=dict)  # by CSRF token: what the next page says once
 
     @property
     def cookie(self) -> str:
@@ -107,10 +115,10 @@ class Visit:
         )
         return HTMLResponse(text, status_code=status)
 
-    def go(self, path: str, *, said: str | None = None) -> Response:
-        """Send the browser to another of our pages, which says once what was done."""
-        if said is not None:
-            self.web.said[self.csrf] = said
+    def go(self, path: str, *, said: str | None = None, wrong: str | None = None) -> Response:
+        """Send the browser to another of our pages, which says once what was done, or why it was not."""
+        if (text := wrong or said) is not None:
+            self.web.said[self.csrf] = Said(text, wrong is not None)
         if self.is_fragment:
             return Response(status_code=204, headers={"HX-Redirect": path})
         return RedirectResponse(path, status_code=303)
@@ -146,6 +154,8 @@ class Needs:
 
     quiet : for what a page asks by itself again and again; it is not written down and keeps no session alive.
         Never make a page quiet that shows more than the one that polls it.
+    audited : False for one piece of many that come as streamed bodies and are written down as a whole by the
+        page that ends them. It keeps the session alive; a request with any other body is written down.
     one_time : also for somebody whose password serves only to choose another.
 
     Raises LoggedOutError, OneTimeError or ForbiddenError; what is refused is written down, quiet or not.
@@ -153,6 +163,7 @@ class Needs:
 
     roles: tuple[str, ...]
     quiet: bool = False
+    audited: bool = True
     one_time: bool = False
 
     async def __call__(self, request: Request) -> Visit:
@@ -168,7 +179,8 @@ class Needs:
             raise OneTimeError
         csrf = csrf_of(token)
         refusal = await self._refusal(request, account, csrf)
-        if refusal is not None or not self.quiet:
+        unwritten = self.quiet or (not self.audited and _is_streamed(request))
+        if refusal is not None or not unwritten:
             await run_in_threadpool(
                 web.people.note,
                 account.name,
@@ -193,16 +205,20 @@ class Needs:
         return None
 
 
-def needs(*roles: str, quiet: bool = False, one_time: bool = False) -> Needs:
+def needs(*roles: str, quiet: bool = False, audited: bool = True, one_time: bool = False) -> Needs:
     """Return a dependency that asks for a person with one of `roles`; see Needs."""
-    return Needs(roles, quiet, one_time)
+    return Needs(roles, quiet, audited, one_time)
 
 
 async def _sent(request: Request) -> str:
     """Return the CSRF token that came with a request, or nothing."""
     if (sent := request.headers.get(CSRF_HEADER)) is not None:
         return sent
-    if request.headers.get("content-type", "").startswith(UNREAD_BODIES):
+    if _is_streamed(request):
         return ""
     found = (await request.form()).get(CSRF_FIELD)
     return found if isinstance(found, str) else ""
+
+
+def _is_streamed(request: Request) -> bool:
+    return request.headers.get("content-type", "").startswith(UNREAD_BODIES)

@@ -81,6 +81,21 @@ def test_a_waiting_study_is_listed_explained_approved_and_withdrawn(typed: Typed
         typed("approve", "SITE", "--withdraw")
 
 
+def test_a_waiting_study_is_refused_and_waits_no_longer(typed: Typed, site: Path) -> None:
+    approvals = Approvals(Site.read(site).work, audit_of(site))
+    approvals.ask(STUDY)
+    assert typed("approve", "SITE", "tiny", "--refuse").output == f"refused: tiny {STUDY.digest()}\n"
+    assert approvals.pending() == []
+    assert approvals.refused(STUDY.digest())
+    assert "refused by" in typed("approve", "SITE").output
+    with pytest.raises(ConfigError, match="0 waiting studies"):
+        typed("approve", "SITE", "tiny", "--refuse")
+    with pytest.raises(ConfigError, match="--refuse needs"):
+        typed("approve", "SITE", "--refuse")
+    with pytest.raises(ConfigError, match="--withdraw for a study that is approved, or --refuse"):
+        typed("approve", "SITE", "tiny", "--refuse", "--withdraw")
+
+
 def test_a_study_can_be_explained_and_approved_from_its_file(typed: Typed, tmp_path: Path) -> None:
     study = tmp_path / "study.yaml"
     study.write_text(STUDY.to_yaml())

@@ -1,11 +1,17 @@
 // The pictures of one scan, drawn by NiiVue: image below, one overlay at a time above it.
 
-import { MULTIPLANAR_TYPE, Niivue, NVImage, SHOW_RENDER, SLICE_TYPE } from "/static/shared/vendor/niivue.js";
+import { Niivue, NVImage, SLICE_TYPE } from "/static/shared/vendor/niivue.js";
 
 const LAYOUTS = {
   axial: SLICE_TYPE.AXIAL, coronal: SLICE_TYPE.CORONAL, sagittal: SLICE_TYPE.SAGITTAL,
   planes: SLICE_TYPE.MULTIPLANAR, volume: SLICE_TYPE.RENDER,
 };
+// Parts of the stage: left, top, width, height. Axial slices are read most, and no part stays empty.
+const PLANES = [
+  { sliceType: SLICE_TYPE.AXIAL, position: [0, 0, 0.598, 1] },
+  { sliceType: SLICE_TYPE.CORONAL, position: [0.602, 0, 0.398, 0.498] },
+  { sliceType: SLICE_TYPE.SAGITTAL, position: [0.602, 0.502, 0.398, 0.498] },
+];
 const ALONG = { axial: [0, 0, 1], coronal: [0, 1, 0], sagittal: [1, 0, 0], planes: [0, 0, 1], volume: [0, 0, 1] };
 const INFERNO = { R: [0, 87, 152, 224, 250, 252], G: [0, 16, 45, 86, 155, 244], B: [0, 110, 128, 72, 62, 160], A: [0, 160, 190, 220, 240, 255], I: [0, 1, 54, 121, 188, 255] };
 const FOR = { R: [230, 230], G: [159, 159], B: [0, 0], A: [0, 255], I: [0, 255] };
@@ -29,10 +35,10 @@ export class Viewer {
     this.#nv = new Niivue({
       isRadiologicalConvention: true, dragAndDropEnabled: false, loadingText: "", logLevel: "error",
       backColor: [0, 0, 0, 1], crosshairColor: [0.34, 0.71, 0.91, 0.8], crosshairWidth: 0.8, crosshairWidthUnit: "percent",
-      show3Dcrosshair: true, fontColor: [1, 1, 1, 1], multiplanarLayout: MULTIPLANAR_TYPE.GRID, tileMargin: 4,
-      multiplanarShowRender: SHOW_RENDER.NEVER, viewModeHotKey: "", clipPlaneHotKey: "", cycleClipPlaneHotKey: "",
+      show3Dcrosshair: true, fontColor: [1, 1, 1, 1], viewModeHotKey: "", clipPlaneHotKey: "", cycleClipPlaneHotKey: "",
       isColorbar: false, fontSizeScaling: 0.5, fontMinPx: 16, sliceType: SLICE_TYPE.MULTIPLANAR,
     });
+    this.#nv.customLayout = PLANES;
     this.#nv.onLocationChange = (place) => onPlace(place, this.#sliceOf(place.mm));
   }
 
@@ -76,6 +82,7 @@ export class Viewer {
 
   layout(name) {
     this.#layout = name;
+    this.#nv.customLayout = name === "planes" ? PLANES : [];
     this.#nv.setSliceType(LAYOUTS[name]);
   }
 

@@ -63,6 +63,10 @@ document.body.addEventListener("htmx:afterSettle", () => {
   if (inList && (document.activeElement === document.body || document.activeElement === null)) select(place);
 });
 
+document.body.addEventListener("scan-changed", () => { // what was chosen there is done
+  for (const menu of list.querySelectorAll("details[open]")) menu.open = false;
+});
+
 const opener = document.getElementById("show-keys");
 opener.hidden = false;
 opener.addEventListener("click", () => keys.showModal());

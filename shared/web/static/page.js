@@ -13,6 +13,9 @@ function say(text) {
   return line;
 }
 
+// What a person opened stays open when its part of the page is drawn again.
+window.Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name, element) => name !== "open" || element.localName !== "details";
+
 document.body.addEventListener("htmx:sendError", () => {
   if (!unanswered?.isConnected) unanswered = say("The machine that serves this page does not answer. It is asked again.");
 });

@@ -178,7 +178,7 @@ def test_a_scan_without_a_finding_has_a_report_and_no_segmentation(tmp_path: Pat
     )
     one = only(tmp_path / "work", tmp_path / "series", model=model_of(strict))
     assert one.result.findings == ()
-    assert set(one.result.files) == {"mask", "page", "probability", "report"}
+    assert set(one.result.files) == {"mask", "page", "probability", "report", "source"}
     assert not (one.folder / "segmentation.dcm").exists()
     report = hd.sr.srread(one.folder / "report.dcm")
     assert report.content.get_volumetric_roi_measurement_groups() == []
@@ -191,13 +191,15 @@ def test_headers_that_no_seg_can_refer_to_are_a_warning_and_end_nothing(tmp_path
         del dataset.FrameOfReferenceUID
         save(dataset, tmp_path / "series" / f"{index}.dcm")
     one = only(tmp_path / "work", tmp_path / "series")
-    assert set(one.result.files) == {"mask", "page", "probability"}
+    assert set(one.result.files) == {"attribution", "mask", "page", "probability", "source"}
     assert any("no DICOM SEG and SR" in text for text in one.result.warnings)
     assert sorted(path.name for path in one.folder.iterdir()) == [
+        "attribution.nii.gz",
         "mask.nii.gz",
         "page.html",
         "probability.nii.gz",
         "result.json",
+        "source.json",
     ]
 
 

@@ -332,3 +332,25 @@ def test_no_name_stands_in_an_address(browser: Browser, hospital: Hospital) -> N
     assert "Geheim_1" in page
     for address in re.findall(r'(?:href|action|hx-get)="([^"]*)"', page):
         assert "Geheim" not in address
+
+
+def test_an_upload_is_one_entry_among_the_views_however_many_files_it_has(
+    browser: Browser, second: Browser, app: FastAPI
+) -> None:
+    def posts() -> list[tuple[str, str, str]]:
+        views = app.state.web.people.views(most=100, path="/upload")
+        return [(view.account, view.method, view.path) for view in reversed(views)]
+
+    upload = begin(browser)
+    for number in range(4):
+        send(browser, upload, f"series/{number}.dcm", nifti(number))
+    browser.submit("/upload/file", **{"not": "streamed"})  # is no file, and so it is written down
+    second.csrf = "0" * 64
+    assert send(second, upload, "series/5.dcm", nifti()).status_code == 403
+    browser.post(f"/upload/{upload}/finish", data={"csrf": browser.csrf}, headers={"hx-request": "true"})
+    assert posts() == [
+        ("amal", "POST", "/upload/new"),
+        ("amal", "POST", "/upload/file"),
+        (OTHER, "REFUSED", "/upload/file"),
+        ("amal", "POST", f"/upload/{upload}/finish"),
+    ]

@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Annotated
 
 import pytest
-from fastapi import APIRouter, Body
+from fastapi import APIRouter, Body, Depends
 from starlette.responses import Response
 from starlette.routing import Route
 
 from shared.web.app import create_app
 from shared.web.people import People
 from shared.web.settings import Pages
+from shared.web.visit import Visit, needs
 from tests.shared.web.conftest import Quiet, Reader, product
 
 
@@ -41,6 +42,26 @@ def quiet_change() -> APIRouter:
     return made
 
 
+def change_without_audit() -> APIRouter:
+    made = APIRouter()
+
+    @made.post("/change")
+    def change(visit: Annotated[Visit, Depends(needs("reader", audited=False))]) -> Response:
+        return Response()
+
+    return made
+
+
+def look_without_audit() -> APIRouter:
+    made = APIRouter()
+
+    @made.get("/large/look")
+    def look(visit: Annotated[Visit, Depends(needs("reader", audited=False))]) -> Response:
+        return Response()
+
+    return made
+
+
 def reads_json() -> APIRouter:
     made = APIRouter()
 
@@ -61,10 +82,12 @@ def no_api_route() -> APIRouter:
         (unguarded, "/open does not say who may open it"),
         (included, "/open does not say who may open it"),
         (quiet_change, "/change changes something and is quiet"),
+        (change_without_audit, "/change takes no streamed bodies and is not audited"),
+        (look_without_audit, "/large/look takes no streamed bodies and is not audited"),
         (reads_json, "/json reads a body that is no form"),
         (no_api_route, "nothing checks who asks"),
     ],
 )
 def test_it_says_which_page(made: Callable[[], APIRouter], says: str, people: People, tmp_path: Path) -> None:
     with pytest.raises((RuntimeError, TypeError), match=says):
-        create_app(product(tmp_path), Pages(), people, [made()])
+        create_app(product(tmp_path), Pages(), people, [made()], large=("/large/",))

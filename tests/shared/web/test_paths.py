@@ -14,12 +14,13 @@ ELSEWHERE = [
     "\\/evil.example",
     "/\t/evil.example",
 ]
-NO_PATHS = ["javascript:alert(1)", "worklist", "", "/a\nSet-Cookie: x", "/" + "a" * 2000, " /worklist"]
+NO_PATHS = ["javascript:alert(1)", "worklist", "", "/a\nSet-Cookie: x", "/" + "a" * 2000, " /worklist", "/€"]
 
 
 @pytest.mark.parametrize("text", [*ELSEWHERE, *NO_PATHS])
 def test_nothing_leads_elsewhere(text: str) -> None:
     assert own_path(text) == "/"
+    assert own_path(text, "/worklist") == "/worklist"
 
 
 @pytest.mark.parametrize("text", ["/", "/worklist", "/scan/3f9a?finding=2", "/a//b", "/worklist#top"])
