@@ -81,7 +81,8 @@ def _run_report(base: Path, path: Path) -> Iterator[Report]:
     study = results.get("study")
     name = study.get("name") if isinstance(study, dict) else None
     run = results.get("run")
-    yield from _of(base, path, "run", path.stem, about=name, run=None if run is None else str(run))
+    title = "Run report" if path.stem == "report" else f"Run report {path.stem}"
+    yield from _of(base, path, "run", title, about=name, run=None if run is None else str(run))
 
 
 def _of(

@@ -50,6 +50,7 @@ def change_site(site_file: Path, values: Mapping[str, str | None]) -> None:
     ConfigError
         As `with_keys`; the values make no site; or the file cannot be written.
     """
+    site_file = site_file.resolve()  # a link stays one
     try:
         text = site_file.read_text(encoding="utf-8")
         changed = with_keys(text, values, str(site_file))

@@ -77,7 +77,7 @@ def progress(dataset: SetId, visit: QuietEngineer, library: InLibrary) -> Respon
     under_way = library.looks.progress(dataset)
     answer = visit.page("data_progress.html", dataset=found, progress=under_way)
     if under_way is None:
-        answer.headers["HX-Refresh"] = "true"
+        answer.headers["HX-Redirect"] = _path(found)
     return answer
 
 
@@ -94,8 +94,11 @@ def pictures(dataset: SetId, visit: Engineer, library: InLibrary) -> Response:  
 def faults_csv(dataset: SetId, visit: Engineer, library: InLibrary) -> Response:  # noqa: ARG001
     """Give every case that cannot be used or should be looked at."""
     summary = library.looks.summary(_found(library, dataset).id)
-    faults = () if summary is None else (*summary.found.faults, *summary.found.warnings)
-    rows = ((one.case, one.reason, one.detail, one.cure) for one in faults)
+    rows: list[tuple[str, str, str, str]] = []
+    if summary is not None:
+        faults = (*summary.found.faults, *summary.found.warnings)
+        rows += [(one.case, one.reason, one.detail, one.cure) for one in faults]
+        rows += [(*one, cure(one[1])) for one in (summary.imported.left_out if summary.imported else ())]
     headers = {"Content-Disposition": 'attachment; filename="cases-to-look-at.csv"'}
     return StreamingResponse(csv_lines(rows, FAULT_COLUMNS), media_type="text/csv", headers=headers)
 
@@ -148,7 +151,7 @@ async def upload(request: Request, visit: Engineer, library: InLibrary) -> Respo
                     await run_in_threadpool(stream.write, bytes(pending))
                     pending.clear()
             await run_in_threadpool(stream.write, bytes(pending))
-        added = await run_in_threadpool(library.registry.add_archive, name, path, visit.account.name)
+        added = await run_in_threadpool(_listed, library, name, path, visit.account.name)
     except ClientDisconnect:
         return Response(status_code=400)  # nobody listens; what had come is gone
     except WardroundError as error:
@@ -195,6 +198,15 @@ def hide(dataset: SetId, visit: Engineer, library: InLibrary) -> Response:
         raise HTTPException(404)
     library.registry.hide(found)
     return visit.go("/data", said=f"{found.name} is off the list. Its files stay in {found.folder}.")
+
+
+def _listed(library: Library, name: str, archive: Path, by: str) -> DataSet:
+    """List a zip that came in; it is not kept where that fails."""
+    try:
+        return library.registry.add_archive(name, archive, by)
+    except BaseException:
+        archive.unlink(missing_ok=True)
+        raise
 
 
 def _found(library: Library, dataset: str) -> DataSet:

@@ -50,7 +50,7 @@ def waiting(visit: QuietLooker, library: InLibrary) -> Response:
     """Show that the waiting times are being worked out; the page is loaded again once they are."""
     answer = visit.page("reports_running.html")
     if not library.waits.running:
-        answer.headers["HX-Refresh"] = "true"
+        answer.headers["HX-Redirect"] = "/reports"
     return answer
 
 

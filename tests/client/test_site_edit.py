@@ -71,3 +71,13 @@ def test_a_value_that_makes_no_site_changes_nothing(tmp_path: Path) -> None:
         change_site(site_file, {"name": "Not A Name"})
     assert site_file.read_text(encoding="utf-8") == TEMPLATE
     assert not (tmp_path / "site.yaml.before").exists()
+
+
+def test_a_link_to_the_file_stays_one(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc" / "site.yaml").write_text(TEMPLATE, encoding="utf-8")
+    link = tmp_path / "site.yaml"
+    link.symlink_to(tmp_path / "etc" / "site.yaml")
+    change_site(link, THEN)
+    assert link.is_symlink()
+    assert "data: /srv/new" in (tmp_path / "etc" / "site.yaml").read_text(encoding="utf-8")

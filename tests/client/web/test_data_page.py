@@ -1,8 +1,11 @@
 """The page about data sets: the own one, others that are added, one that is used."""
 
 import io
+import re
+import sys
 import time
 import zipfile
+from collections import Counter
 from pathlib import Path
 from urllib.parse import quote
 
@@ -12,12 +15,14 @@ import numpy as np
 import pytest
 from fastapi import FastAPI
 
-from client.datasets import receiving
+from client.data.split import split_of
+from client.datasets import looks, receiving
 from client.site import Site
 from client.web.data import SHOWN
 from client.web.hospital import Hospital
 from client.web.library import CONTENT_SECURITY_POLICY
 from tests.browsing import Browser
+from tests.client.hospital import tiny_study
 from tests.client.web.sample import NAMES
 
 LONGEST_S = 60
@@ -55,7 +60,7 @@ def looked(browser: Browser, path: str) -> str:
     end = time.monotonic() + LONGEST_S
     while time.monotonic() < end:
         answer = browser.get(f"/data/sets/{dataset}/progress")
-        if answer.headers.get("HX-Refresh") == "true":
+        if answer.headers.get("HX-Redirect") == path:
             return browser.get(path).text
         assert "<progress" in answer.text
         time.sleep(0.2)
@@ -272,3 +277,43 @@ def test_what_the_last_run_skipped(browser: Browser, hospital: Hospital) -> None
 def test_ids_are_no_paths(browser: Browser) -> None:
     for name in ("..", "%2e%2e", "site/../site", "..%2f..%2fsite.yaml", "0" * 12, "SITE"):
         assert browser.get(f"/data/sets/{name}/pictures").status_code in {404, 422}, name
+
+
+def test_two_looks_go_on_one_after_the_other(browser: Browser, hospital: Hospital, tmp_path: Path) -> None:
+    paths = []
+    for name in ("one", "two"):
+        paths.append(registered(browser, data_set(tmp_path / name), name=name).url.path)
+        browser.submit(f"{paths[-1]}/look")  # asked for twice: it goes on once
+    states = [browser.get(f"{path}/progress").text for path in paths]
+    assert "for another look to end" in states[1]
+    for path in paths:
+        assert "2 of 2 cases can be used" in looked(browser, path)
+
+
+def test_a_process_that_dies_is_told(
+    browser: Browser, hospital: Hospital, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = (sys.executable, "-c", "import os; print('a library speaks', flush=True); os._exit(9)")
+    monkeypatch.setattr(looks, "PROGRAM", program)
+    browser.submit("/data/sets/site/look")
+    page = looked(browser, "/data")
+    assert "ended with code 9. a library speaks" in page
+    monkeypatch.undo()
+    browser.submit("/data/sets/site/look")
+    assert "ended with code 9" not in looked(browser, "/data")
+
+
+def test_studies_split_the_patients(browser: Browser, hospital: Hospital, tmp_path: Path) -> None:
+    study = tiny_study(name="glioma-2026")
+    agreed = hospital.site.work / "studies" / f"{study.digest()}.yaml"
+    agreed.parent.mkdir(exist_ok=True)
+    agreed.write_text(study.to_yaml(), encoding="utf-8")
+    names = tuple(f"case{number}" for number in range(9))
+    page = looked(browser, registered(browser, data_set(tmp_path / "other", names)).url.path)
+    counts = Counter(split_of(f"{name} person", study.evaluation) for name in names)
+    for part in ("train", "validation", "test"):
+        assert re.search(
+            rf'<td class="number">{counts[part]} <span class="small nowrap">of {counts[part]} cas', page
+        )
+    assert "4 urgent, 5 not" in page
+    assert f'href="/studies/{study.digest()}"' in page
