@@ -93,25 +93,32 @@ class Aside:
         with tempfile.TemporaryDirectory(prefix="wardround-") as folder:
             file = Path(folder) / "study.yaml"
             file.write_text(study.to_yaml(), encoding="utf-8")
-            arguments = [*PROGRAM, command, str(self._site_file), str(file), "--json"]
-            with (
-                (Path(folder) / "said").open("w+b") as said,
-                subprocess.Popen(  # noqa: S603 - our own program and our own file
-                    arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said
-                ) as process,
-            ):
-                timer = Timer(LIMIT_S, process.kill)
-                timer.daemon = True
-                timer.start()
-                try:
-                    printed = process.stdout.read() if process.stdout else b""
-                finally:
-                    timer.cancel()
-                process.wait()
-                said.seek(0)
-                last = said.read().decode(errors="replace").strip().splitlines()[-1:]
+            return answer_of(command, str(self._site_file), str(file))
+
+
+def answer_of(command: str, *arguments: str) -> Answer:
+    """Run `wardround site COMMAND ... --json` to its end."""
+    with (
+        tempfile.TemporaryFile() as said,
+        subprocess.Popen(  # noqa: S603 - our own program; no shell reads the arguments
+            [*PROGRAM, command, *arguments, "--json"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=said,
+        ) as process,
+    ):
+        timer = Timer(LIMIT_S, process.kill)
+        timer.daemon = True
+        timer.start()
         try:
-            return Answer(json.loads(printed))
-        except ValueError:
-            code = f"`wardround site {command}` ended with code {process.returncode} and no answer."
-            return Answer(error=" ".join([code, *last]))
+            printed = process.stdout.read() if process.stdout else b""
+        finally:
+            timer.cancel()
+        process.wait()
+        said.seek(0)
+        last = said.read().decode(errors="replace").strip().splitlines()[-1:]
+    try:
+        return Answer(json.loads(printed))
+    except ValueError:
+        code = f"`wardround site {command}` ended with code {process.returncode} and no answer."
+        return Answer(error=" ".join([code, *last]))
