@@ -83,7 +83,7 @@ function start(form) {
     parts.count.className = parts.bytes.className = "number";
     const button = document.createElement("button");
     Object.assign(button, { type: "button", className: "quiet", textContent: "Take away" });
-    button.setAttribute("aria-label", `Take ${name} away`);
+    button.setAttribute("aria-label", `Take away ${name}`);
     button.addEventListener("click", () => { if (!sending) { groups.delete(name); show(); files.focus(); } });
     parts.take.append(button);
     line.append(head, parts.count, parts.bytes, parts.state, parts.take);
