@@ -11,7 +11,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from shared.web.app import people_in
 from simulations.served_pages import Served, add_account, served
@@ -116,6 +116,7 @@ def test_a_nifti_and_a_dicom_zip_are_on_the_worklist_in_the_end(
     expect(upload.get_by_text("2 of 2 scans read")).to_be_visible(timeout=READ_MS)  # nobody loads the page
     expect(upload.locator("h3 .state")).to_have_text("done")
     assert look_at(page, "upload-done") == []
+    cases = [row(page, path.name).get_by_role("link").inner_text() for path in (scan, archive)]
 
     row(page, scan.name).get_by_role("link", name="Meyer_9").click()
     expect(page).to_have_url(re.compile(r"/scan/[\w-]+$"))
@@ -124,8 +125,8 @@ def test_a_nifti_and_a_dicom_zip_are_on_the_worklist_in_the_end(
     expect(page.locator(".scan-side")).to_contain_text("71 years")
     expect(page.locator("#viewer")).to_have_attribute("data-ready", "true", timeout=60_000)
     page.goto("/worklist")
-    for name in ("Meyer_9", "Quispe_4"):
-        expect(page.get_by_role("rowheader", name=name)).to_be_visible()
+    for case in cases:
+        expect(page.get_by_role("rowheader", name=case)).to_be_visible()
 
 
 def test_what_is_refused_is_named_with_what_helps(page: Page, pages: Served, tmp_path: Path) -> None:
@@ -158,7 +159,7 @@ def test_what_is_refused_is_named_with_what_helps(page: Page, pages: Served, tmp
     assert not list(pages.site_file.parent.rglob("climbed*"))
 
 
-def test_files_are_dragged_in_and_an_upload_is_stopped(page: Page, pages: Served, tmp_path: Path) -> None:
+def test_files_are_dragged_in_and_what_was_sent_is_removed_when_stopped(page: Page, tmp_path: Path) -> None:
     before = page.locator(".upload").count()
     folder = tmp_path / "Vogt_1"
     series(folder, "1.2.4")
@@ -166,11 +167,17 @@ def test_files_are_dragged_in_and_an_upload_is_stopped(page: Page, pages: Served
     expect(chosen(page, "Vogt_1/")).to_contain_text("10")  # files of the folder
     page.get_by_role("button", name="Take away dropped.nii.gz").click()
     expect(page.locator("#rows tr")).to_have_count(1)
-    page.route("**/upload/file", lambda _: None)  # a line that carries nothing
-    page.get_by_role("button", name="Upload").click()
-    page.get_by_role("button", name="Stop").click()
-    expect(page.locator("#progress-text")).to_have_text("Stopped. What had been sent is removed.")
-    expect(page.get_by_role("button", name="Stop")).to_be_hidden()
-    page.unroute_all(behavior="ignoreErrors")
+    held: list[Route] = []
+    for slow in ("**/upload/file", "**/upload/new"):
+        page.route(slow, lambda route: held.append(route))  # noqa: PLW0108 - it is given a name there
+        with page.expect_request(slow):
+            page.get_by_role("button", name="Upload").click()
+        with page.expect_response("**/discard"):
+            page.get_by_role("button", name="Stop").click()
+            if slow.endswith("new"):
+                held.pop().continue_()  # the answer comes to somebody who has stopped
+        expect(page.locator("#progress-text")).to_have_text("Stopped. What had been sent is removed.")
+        expect(page.get_by_role("button", name="Stop")).to_be_hidden()
+        page.unroute(slow)
     page.reload()
     expect(page.locator(".upload")).to_have_count(before)
