@@ -1,4 +1,4 @@
-"""The hospital's pages as a process of their own, started and stopped as a person would."""
+"""A hospital's or the coordinator's pages as a process of their own, started and stopped as a person would."""
 
 import os
 import re
@@ -15,6 +15,7 @@ from threading import Thread
 
 from client.site import Site
 from client.web.roles import ROLES
+from server.web.roles import ROLES as COORDINATOR_ROLES
 from shared.errors import WardroundError
 from shared.web.app import people_in
 
@@ -24,14 +25,20 @@ PATIENCE_S = 60.0
 
 
 @dataclass(frozen=True)
-class Served:
+class Answering:
     """Pages that answer: `origin` without a slash, `code` for the first account while there is none."""
 
     origin: str
     code: str | None
-    site_file: Path
     log: Path
     pid: int
+
+
+@dataclass(frozen=True)
+class Served(Answering):
+    """A hospital's pages that answer."""
+
+    site_file: Path
 
     @property
     def site(self) -> Site:
@@ -42,10 +49,35 @@ class Served:
 @contextmanager
 def served(site_file: Path) -> Iterator[Served]:
     """`wardround site serve SITE --port 0` until the block ends; its stderr stands in `log`."""
-    log = site_file.with_name("serve.log")
+    with _answering(["site", "serve", str(site_file)], site_file.with_name("serve.log"), _work(site_file)) as it:
+        yield Served(it.origin, it.code, it.log, it.pid, site_file)
+
+
+@contextmanager
+def coordinator_served(folder: Path) -> Iterator[Answering]:
+    """`wardround coordinator serve --dir FOLDER --port 0` until the block ends; `log` stands beside FOLDER."""
+    log = folder.with_name("serve.log")
+    with _answering(["coordinator", "serve", "--dir", str(folder)], log, folder) as it:
+        yield it
+
+
+def add_account(site_file: Path, name: str, password: str, *roles: str) -> None:
+    """Make an account at a site, with every role where none is named."""
+    with closing(people_in(_work(site_file))) as people:
+        people.add(name, password, roles or tuple(ROLES))
+
+
+def add_keeper(folder: Path, name: str, password: str, *roles: str) -> None:
+    """Make an account at a coordinator, with every role where none is named."""
+    with closing(people_in(folder)) as people:
+        people.add(name, password, roles or tuple(COORDINATOR_ROLES))
+
+
+@contextmanager
+def _answering(command: list[str], log: Path, accounts: Path) -> Iterator[Answering]:
     with log.open("wb") as stderr:
         process = subprocess.Popen(  # noqa: S603 - our own program
-            [sys.executable, "-m", "wardround", "site", "serve", str(site_file), "--port", "0"],
+            [sys.executable, "-m", "wardround", *command, "--port", "0"],
             cwd=ROOT,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
             stdout=subprocess.PIPE,
@@ -55,9 +87,9 @@ def served(site_file: Path) -> Iterator[Served]:
     try:
         said = _lines(process)
         origin = _found(r"pages: (http://[^\s]+?)/$", said, log)
-        code = _found(r"with this code: ([0-9-]{14})$", said, log) if _nobody_yet(site_file) else None
+        code = _found(r"with this code: ([0-9-]{14})$", said, log) if _nobody_yet(accounts) else None
         _wait_for(origin)
-        yield Served(origin, code, site_file, log, process.pid)
+        yield Answering(origin, code, log, process.pid)
     finally:
         process.terminate()
         try:
@@ -69,14 +101,12 @@ def served(site_file: Path) -> Iterator[Served]:
             process.stdout.close()
 
 
-def add_account(site_file: Path, name: str, password: str, *roles: str) -> None:
-    """Make an account at a site, with every role where none is named."""
-    with closing(people_in(Site.read(site_file).make_work())) as people:
-        people.add(name, password, roles or tuple(ROLES))
+def _work(site_file: Path) -> Path:
+    return Site.read(site_file).make_work()
 
 
-def _nobody_yet(site_file: Path) -> bool:
-    with closing(people_in(Site.read(site_file).make_work())) as people:
+def _nobody_yet(accounts: Path) -> bool:
+    with closing(people_in(accounts)) as people:
         return people.nobody_yet()
 
 

@@ -83,7 +83,7 @@ function start(form) {
     parts.count.className = parts.bytes.className = "number";
     const button = document.createElement("button");
     Object.assign(button, { type: "button", className: "quiet", textContent: "Take away" });
-    button.setAttribute("aria-label", `Take ${name} away`);
+    button.setAttribute("aria-label", `Take away ${name}`);
     button.addEventListener("click", () => { if (!sending) { groups.delete(name); show(); files.focus(); } });
     parts.take.append(button);
     line.append(head, parts.count, parts.bytes, parts.state, parts.take);
@@ -124,7 +124,7 @@ function start(form) {
       await Promise.all(Array.from({ length: AT_ONCE }, async () => {
         for (let item = items.shift(); item && sending; item = items.shift()) await post(item);
       }));
-      if (!sending) return;
+      if (!sending) return await forget(); // stopped, maybe before the upload had its name
       if (!all().some((item) => item.done)) { await ask(`/upload/${upload}/discard`); upload = null; throw new Error("No file was taken. The table above says why."); }
       text.textContent = "All is sent. The upload is handed over.";
       const fields = new FormData(form);
@@ -188,11 +188,16 @@ function start(form) {
   async function halt() {
     sending = false;
     for (const request of running) request.abort();
-    if (upload) await ask(`/upload/${upload}/discard`).catch(() => null);
-    upload = null;
+    await forget();
     for (const item of all()) Object.assign(item, { sent: 0, done: false });
     show();
     say("Stopped. What had been sent is removed.");
+  }
+
+  async function forget() {
+    const begun = upload;
+    upload = null;
+    if (begun) await ask(`/upload/${begun}/discard`).catch(() => null);
   }
 
   function working(is) {

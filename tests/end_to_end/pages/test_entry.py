@@ -53,7 +53,7 @@ def test_a_wrong_password_says_nothing_about_which_was_wrong(pages: Served, wind
         expect(page).to_have_url(f"{pages.origin}/login")
     assert told == ["Name or password is wrong."] * 2
     page.goto("/worklist")
-    expect(page).to_have_url(f"{pages.origin}/login")
+    expect(page).to_have_url(f"{pages.origin}/login?next=%2Fworklist")
     log_in(page)
     expect(page).to_have_url(f"{pages.origin}/worklist")
 
@@ -76,7 +76,7 @@ def test_an_idle_session_ends_and_the_login_says_so(site_file: Path, window: Win
         expect(page).to_have_url(f"{pages.origin}/worklist")
         time.sleep(3.2)
         page.goto("/worklist")
-        expect(page).to_have_url(f"{pages.origin}/login?ended=true")
+        expect(page).to_have_url(f"{pages.origin}/login?ended=true&next=%2Fworklist")
         expect(page.get_by_role("alert")).to_have_text("Your session is over. Log in again.")
 
 
