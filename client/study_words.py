@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from shared.study import Study, Term
-from shared.words import listed, percent
+from shared.words import counted, listed, percent
 
 TRUTH = {
     "label": "outlined voxel by voxel",
@@ -50,24 +50,24 @@ def _sought(study: Study) -> str:
 
 def _training(study: Study) -> str:
     training = study.training
-    passes = _many(training.local_epochs, "pass", "passes")
+    passes = counted(training.local_epochs, "pass", "passes")
     return (
-        f"{_many(training.rounds, 'round')}; in each, {passes} over the training patients here, "
-        f"{_many(training.batch_size, 'window')} at a time"
+        f"{counted(training.rounds, 'round')}; in each, {passes} over the training patients here, "
+        f"{counted(training.batch_size, 'window')} at a time"
     )
 
 
 def _valid(study: Study) -> str:
     deadline_min = study.strategy.deadline_s / 60
     return (
-        f"with {_many(study.strategy.quorum, 'site')} at least; an answer later than {deadline_min:g} min "
+        f"with {counted(study.strategy.quorum, 'site')} at least; an answer later than {deadline_min:g} min "
         "after the question is not used"
     )
 
 
 def _required(study: Study) -> str:
     needs = study.requires
-    said = f"{_many(needs.minimum_patients, 'patient')} at least"
+    said = f"{counted(needs.minimum_patients, 'patient')} at least"
     return f"{said}, and scans with {listed(needs.classes)}" if needs.classes else said
 
 
@@ -131,12 +131,8 @@ def _urgent(study: Study) -> str:
         value = None if bound is None else bound.above_ml if bound.above_ml is not None else bound.below_ml
         classes = listed((bound and bound.classes) or study.task.classes)
         urgent = f"urgent is a volume of {classes} {side} {value:g} ml"
-    return f"{urgent}; {_many(len(priority.terms), 'term')}: {listed([t.name for t in priority.terms])}"
+    return f"{urgent}; {counted(len(priority.terms), 'term')}: {listed([t.name for t in priority.terms])}"
 
 
 def _times(sides: tuple[float, ...] | tuple[int, ...]) -> str:
     return " × ".join(f"{side:g}" for side in sides)
-
-
-def _many(count: int, one: str, more: str = "") -> str:
-    return f"{count:,} {one if count == 1 else more or one + 's'}"

@@ -1,4 +1,4 @@
-"""`wardround coordinator`: what a coordinator types. The work is done in server/commands.py."""
+"""`wardround coordinator`: what a coordinator types, done in server/commands.py and server/watching.py."""
 
 import sys
 from datetime import datetime
@@ -78,9 +78,9 @@ def revoke(site: Annotated[str, typer.Argument(help="Name of the site.")], folde
 @app.command()
 def sites(folder: Dir = None, as_json: AsJson = False) -> None:
     """List the sites: who is enrolled, who is online, what is wrong."""
-    from server.commands import status as look
     from server.status_tables import as_json as to_json
     from server.status_tables import sites_table
+    from server.watching import status as look
 
     now, up = look(folder, "")
     if as_json:
@@ -142,9 +142,9 @@ def status(
     folder: Dir = None,
 ) -> None:
     """Show sites and runs: who is online, awaited, used, late, failed or refused, and why."""
-    from server.commands import status as look
     from server.status_tables import as_json as to_json
     from server.status_tables import tables
+    from server.watching import status as look
 
     now, up = look(folder, run)
     if watch and up:
@@ -171,9 +171,9 @@ def stop(run: Annotated[str, typer.Argument(help="Name of the run.")], folder: D
 @app.command()
 def runs(folder: Dir = None, as_json: AsJson = False) -> None:
     """List all runs."""
-    from server.commands import status as look
     from server.status_tables import as_json as to_json
     from server.status_tables import runs_table
+    from server.watching import status as look
 
     now, up = look(folder, "")
     if as_json:
@@ -206,9 +206,10 @@ def _say(text: str) -> None:
 def _watch(folder: Path | None, run: str, *, as_json: bool) -> None:
     from rich.live import Live
 
-    from server.commands import find, live
+    from server.commands import find
     from server.status_tables import as_json as to_json
     from server.status_tables import tables
+    from server.watching import live
 
     stream = live(find(folder), run=run, follow=True)
     try:

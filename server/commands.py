@@ -1,26 +1,21 @@
-"""What the coordinator's short commands do: they make the folder, write the store, and read it."""
+"""What the coordinator's short commands do: they make the folder, and read and write the store."""
 
 import os
 import shutil
 import socket
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import grpc
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from server.authority import create_authority, fingerprint, renew
-from server.control import ADMIN
 from server.job import START, STATISTICS
 from server.settings import FILE, TEMPLATE, Coordinator
-from server.status import boards, snapshot
 from server.store import OPEN, RunRow, Store
-from shared.control import control_pb2 as pb
-from shared.control.control_pb2_grpc import ControlStub
 from shared.errors import ConfigError, FederationError
 from shared.files import write_atomically
 from shared.invite import Invite, new_code
@@ -30,9 +25,6 @@ FOLDER_VARIABLE = "WARDROUND_COORDINATOR"
 EXPORTED = ("results.json", "report.html", "model", "statistics.json", "statistics.html")
 WHOLE = ("model", "statistics.json")
 """One of them is there when a run has come far enough: of a training run, of one for statistics."""
-CONNECT_S = 3.0
-READY_S = 15.0
-ANSWER_S = 10.0
 
 
 def find(given: Path | None) -> Coordinator:
@@ -236,54 +228,6 @@ def exported(settings: Coordinator, row: RunRow) -> list[Path]:
             f"Go on with it: wardround coordinator start --resume {run}"
         )
     return [folder / part for part in EXPORTED if (folder / part).exists()]
-
-
-def live(settings: Coordinator, *, run: str = "", follow: bool = False) -> Iterator[pb.Status]:
-    """Receive the status from the coordinator that is up; raise FederationError when none is, or it ends."""
-    token = settings.admin_token.read_text(encoding="ascii").strip()
-    credentials = grpc.ssl_channel_credentials(root_certificates=settings.ca_pem.read_bytes())
-    options = (("grpc.enable_http_proxy", 0), ("grpc.keepalive_time_ms", 30_000))
-    nobody = f"no coordinator answers at {settings.local_control}. Start it: wardround coordinator up"
-    host, _, port = settings.local_control.rpartition(":")
-    try:  # gRPC itself would try for seconds
-        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_S).close()
-    except OSError as error:
-        raise FederationError(nobody) from error
-    with grpc.secure_channel(settings.local_control, credentials, options) as channel:
-        try:
-            grpc.channel_ready_future(channel).result(timeout=READY_S)  # a busy machine shakes hands slowly
-            request = pb.StatusRequest(run=run, follow=follow)
-            yield from ControlStub(channel).WatchStatus(
-                request, metadata=((ADMIN, token),), timeout=None if follow else ANSWER_S
-            )
-        except grpc.FutureTimeoutError as error:
-            raise FederationError(nobody) from error
-        except grpc.RpcError as error:
-            gone = error.code() in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
-            raise FederationError(
-                nobody if gone else f"the coordinator at {settings.local_control} refuses: {error.details()}"
-            ) from error
-
-
-def stored(settings: Coordinator, store: Store, *, run: str = "") -> pb.Status:
-    """Put the status together without a coordinator that is up: nobody is online."""
-    return snapshot(store, online=set(), board=boards(settings), run=run)
-
-
-def status(given: Path | None, run: str) -> tuple[pb.Status, bool]:
-    """Return the status, and whether it comes from a coordinator that is up."""
-    with opened(given) as (settings, store):
-        return look(settings, store, run=run)
-
-
-def look(settings: Coordinator, store: Store, *, run: str = "") -> tuple[pb.Status, bool]:
-    """Return the status as `status` does, from an open store; ConfigError for a run that does not exist."""
-    if run:
-        store.run(run)
-    with suppress(FederationError):
-        for now in live(settings, run=run):
-            return now, True
-    return stored(settings, store, run=run), False
 
 
 def stop(given: Path | None, run: str) -> str:

@@ -14,7 +14,6 @@ from server import figures
 from server.priority_figures import Calibration
 from server.report_text import (
     bound,
-    counted,
     detected,
     duration,
     estimate,
@@ -30,7 +29,7 @@ from shared.conformal import OUT_OF_FOLD
 from shared.errors import DataError
 from shared.files import write_atomically
 from shared.pages import Filters, png_source, render
-from shared.words import listed
+from shared.words import counted, listed
 
 _TEMPLATE = Path(__file__).with_name("report.html")
 

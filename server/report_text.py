@@ -72,8 +72,3 @@ def privacy(entry: SiteEntry) -> str:
         return "none"
     spent = "" if entry.epsilon_spent is None else f"{entry.epsilon_spent:.2f} of "
     return f"ε {spent}{entry.epsilon:g}, δ {entry.delta:g}"
-
-
-def counted(n: int, thing: str) -> str:
-    """Count as in ``1 site`` or ``3 sites``."""
-    return f"{n} {thing}" if n == 1 else f"{n} {thing}s"

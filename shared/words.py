@@ -33,6 +33,11 @@ def listed(names: Sequence[str]) -> str:
     return f"{', '.join(most)} and {last}" if most else last
 
 
+def counted(number: int, one: str, more: str = "") -> str:
+    """Count as in ``1 site``, ``3 sites``, ``2 passes``; `more` where it is not `one` with an s."""
+    return f"{number:,} {one if number == 1 else more or one + 's'}"
+
+
 def percent(fraction: float) -> str:
     """Say a probability in whole percent; what is neither 0 nor 1 never reads as if it were."""
     if 0 < fraction < 0.01:

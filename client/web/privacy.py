@@ -23,6 +23,7 @@ from client.web.filters import OfLog, OfViews
 from client.web.hospital import Officer
 from client.web.officer_zip import archive, csv_lines, sent
 from shared.errors import PolicyError
+from shared.web.downloads import saved_as
 from shared.web.visit import Visit
 from shared.wire import RECORDS
 
@@ -211,5 +212,4 @@ def _cells(line: Numbered) -> tuple[object, ...]:
 def _download(pieces: Iterator[bytes], name: str, media: str) -> Response:
     """Stream a file; its name says what it is and when, and nobody."""
     name = f"wardround-{datetime.now(UTC):%Y-%m-%d}-{name}"
-    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return StreamingResponse(pieces, media_type=media, headers=headers)
+    return StreamingResponse(pieces, media_type=media, headers=saved_as(name))

@@ -24,6 +24,7 @@ from client.web.gain import Score, gain, joint_score
 from client.web.hospital import Engineer, Officer
 from shared.errors import ConfigError
 from shared.study import Study
+from shared.web.downloads import saved_as
 from shared.web.look import local
 from shared.web.visit import Visit
 
@@ -145,8 +146,7 @@ def leaving_text(digest: Digest, visit: Officer, desk: AtDesk) -> Response:  # n
         return PlainTextResponse(
             f"{error or 'It is still being worked out. Try again in some seconds.'}\n", 503
         )
-    headers = {"Content-Disposition": f'attachment; filename="what-leaves-{digest[:12]}.txt"'}
-    return PlainTextResponse(explained.text(), headers=headers)
+    return PlainTextResponse(explained.text(), headers=saved_as(f"what-leaves-{digest[:12]}.txt"))
 
 
 @router.get("/studies/{digest}/answer")

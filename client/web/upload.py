@@ -26,6 +26,7 @@ from client.worklist import ModelInUse
 from shared.errors import ConfigError, DataError, WardroundError
 from shared.files import private_folder
 from shared.study import Study
+from shared.web.downloads import saved_as
 from shared.web.visit import Visit, needs
 
 router = APIRouter()
@@ -92,8 +93,8 @@ def recent(visit: QuietReader, here: Here) -> Response:
 def history_form(_: Reader, here: Here) -> Response:
     """Give an empty table with the columns that the model asks for."""
     columns = ["case", "patient", *(question.column for question in _questions(here))]
-    headers = {"Content-Disposition": 'attachment; filename="history.csv"'}
-    return Response(",".join(columns) + "\n", media_type="text/csv; charset=utf-8", headers=headers)
+    text = ",".join(columns) + "\n"
+    return Response(text, media_type="text/csv; charset=utf-8", headers=saved_as("history.csv"))
 
 
 @router.get("/upload/{upload}")

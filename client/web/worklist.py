@@ -15,6 +15,7 @@ from client.worklist.export import as_json, csv_lines
 from client.worklist.fhir import fhir_text
 from client.worklist.look import brought_up_to_date, look
 from client.worklist.order import TIERS
+from shared.web.downloads import saved_as
 from shared.web.paths import own_path
 
 router = APIRouter(prefix="/worklist")
@@ -86,5 +87,4 @@ def export(
 
 
 def _file(ending: str, text: str, media_type: str) -> Response:
-    named = {"Content-Disposition": f'attachment; filename="wardround-worklist.{ending}"'}
-    return Response(text, media_type=media_type, headers=named)
+    return Response(text, media_type=media_type, headers=saved_as(f"wardround-worklist.{ending}"))

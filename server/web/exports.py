@@ -11,6 +11,7 @@ from starlette.responses import HTMLResponse, Response, StreamingResponse
 
 from server.commands import exported
 from server.web.office import Here, Looker
+from shared.web.downloads import saved_as
 
 router = APIRouter()
 
@@ -40,10 +41,7 @@ def export(run: str, visit: Looker, here: Here) -> Response:  # noqa: ARG001 - t
     file = _zipped(exported(here.settings, here.run(run)), here.settings.folder)
     size = file.seek(0, 2)
     file.seek(0)
-    headers = {
-        "Content-Disposition": f'attachment; filename="wardround-{run}.zip"',
-        "Content-Length": str(size),
-    }
+    headers = saved_as(f"wardround-{run}.zip") | {"Content-Length": str(size)}
     return StreamingResponse(_chunks(file), media_type="application/zip", headers=headers)
 
 

@@ -6,7 +6,7 @@ from server.store import SiteRow
 from server.web.network import BYTES, count_weights
 from shared.study import Priority, Study
 from shared.web.look import lasting, size
-from shared.words import listed
+from shared.words import counted, listed
 
 STRATEGIES = {
     "fedavg": "the mean of the sites' updates, by patients (FedAvg)",
@@ -20,7 +20,7 @@ def meaning(study: Study, sites: Sequence[SiteRow]) -> list[tuple[str, str]]:
     weights, rounds = count_weights(study), study.training.rounds
     travels, held = BYTES * weights, study.evaluation
     learnt = f"{listed(study.task.classes)} in {listed(study.task.channels)}"
-    times = f"{_counted(rounds, 'round')} of {_counted(study.training.local_epochs, 'epoch')} at each site"
+    times = f"{counted(rounds, 'round')} of {counted(study.training.local_epochs, 'epoch')} at each site"
     traffic = f"about {size(travels)} to each site and as much back, each round"
     parts = f"{held.validation_fraction:.0%} of patients to validate, {held.test_fraction:.0%} to test"
     return [
@@ -45,7 +45,7 @@ def _asked(study: Study, sites: Sequence[SiteRow]) -> str:
 def _needed(study: Study) -> str:
     needs = study.requires
     labels = f", labels of {listed(needs.classes)}" if needs.classes else ""
-    return f"{_counted(needs.minimum_patients, 'patient')} or more{labels}"
+    return f"{counted(needs.minimum_patients, 'patient')} or more{labels}"
 
 
 def _privacy(study: Study) -> str:
@@ -64,7 +64,3 @@ def _priority(found: Priority) -> str:
     names = [term.label or term.name for term in found.terms]
     promised = "fixed bounds, nothing is promised" if found.tiers else "bounds that keep a sensitivity"
     return f"urgent by {by}; from {listed(names)} (n = {len(names)} terms); {promised}"
-
-
-def _counted(number: int, thing: str) -> str:
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"

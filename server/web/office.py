@@ -14,11 +14,11 @@ from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, HTTPException, Request
 
-from server.commands import look
 from server.results import Results, Round
 from server.settings import Coordinator
 from server.so_far import checkpoints, rounds_so_far
 from server.store import RunRow, Store
+from server.watching import look
 from shared.control import control_pb2 as pb
 from shared.errors import ConfigError
 from shared.web.visit import Visit, needs

@@ -5,16 +5,19 @@ from typing import Any
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from server.commands import start_again, stored
+from server.commands import start_again
 from server.job import STATISTICS
 from server.report import cards, verdict
 from server.store import OPEN
+from server.watching import stored
+from server.web.asking import ask
 from server.web.board import shown
 from server.web.live import part, refreshed
 from server.web.office import Here, Keeper, Looker, Office, QuietLooker
 from server.web.words import run_state
 from shared.errors import FederationError
 from shared.web.visit import Visit
+from shared.words import counted
 
 router = APIRouter()
 
@@ -55,13 +58,11 @@ def one_now(run: str, visit: QuietLooker, here: Here, seen: str = "") -> Respons
 def ask_stop(run: str, visit: Keeper, here: Here) -> Response:
     """Ask whether it is meant."""
     row = here.run(run)
-    return visit.page(
-        "confirm.html",
-        title=f"Stop {row.id}?",
-        text="The sites are told at once, and what they are computing is lost. What was reached by the last "
+    return ask(
+        visit,
+        f"Stop {row.id}?",
+        "The sites are told at once, and what they are computing is lost. What was reached by the last "
         "finished round is kept: you can go on from there later.",
-        action=f"/runs/{run}/stop",
-        fields={},
         button="Stop it",
         back=f"/runs/{run}",
     )
@@ -83,13 +84,11 @@ def ask_resume(run: str, visit: Keeper, here: Here) -> Response:
     """Ask whether it is meant."""
     row = here.run(run)
     done = len(here.rounds(run))
-    return visit.page(
-        "confirm.html",
-        title=f"Go on with {row.id}?",
-        text=f"It goes on from its newest checkpoint, after {done} finished {_rounds(done)}. The sites that "
+    return ask(
+        visit,
+        f"Go on with {row.id}?",
+        f"It goes on from its newest checkpoint, after {counted(done, 'finished round')}. The sites that "
         "are enrolled now are asked to take part.",
-        action=f"/runs/{run}/resume",
-        fields={},
         button="Go on with it",
         back=f"/runs/{run}",
     )
@@ -129,7 +128,3 @@ def _nothing_done(run: str, visit: Visit, here: Office) -> Response:
 def _values(office: Office, run: str) -> dict[str, Any]:
     status = stored(office.settings, office.store, run=run)
     return {"run": shown(office, status.runs[0], up=office.status()[1])}
-
-
-def _rounds(number: int) -> str:
-    return "round" if number == 1 else "rounds"

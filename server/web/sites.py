@@ -11,6 +11,7 @@ from starlette.responses import Response
 from server.authority import days_left
 from server.commands import invite_one
 from server.store import InviteRow
+from server.web.asking import ask
 from server.web.office import Here, Keeper, Office
 from shared.errors import ConfigError
 from shared.invite import Invite
@@ -55,12 +56,10 @@ def invite(visit: Keeper, here: Here, site: Text, replace: Annotated[bool, Form(
 @router.get("/sites/{site}/withdraw")
 def ask_withdraw(site: str, visit: Keeper) -> Response:
     """Ask whether it is meant."""
-    return visit.page(
-        "confirm.html",
-        title=f"Withdraw the invite of {site}?",
-        text="Whoever holds it cannot enrol with it any more. You can make another one.",
-        action=f"/sites/{site}/withdraw",
-        fields={},
+    return ask(
+        visit,
+        f"Withdraw the invite of {site}?",
+        "Whoever holds it cannot enrol with it any more. You can make another one.",
         button="Withdraw it",
         back="/sites",
     )
@@ -76,13 +75,11 @@ def withdraw(site: str, visit: Keeper, here: Here) -> Response:
 @router.get("/sites/{site}/revoke")
 def ask_revoke(site: str, visit: Keeper) -> Response:
     """Ask whether it is meant."""
-    return visit.page(
-        "confirm.html",
-        title=f"Revoke {site}?",
-        text=f"{site} is not heard any more, from now on; what it contributed to models stays in them. A new "
+    return ask(
+        visit,
+        f"Revoke {site}?",
+        f"{site} is not heard any more, from now on; what it contributed to models stays in them. A new "
         "invite would let it enrol again.",
-        action=f"/sites/{site}/revoke",
-        fields={},
         button="Revoke it",
         back="/sites",
     )

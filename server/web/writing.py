@@ -9,6 +9,7 @@ from fastapi import APIRouter, Form, HTTPException
 from starlette.responses import Response
 
 from server.commands import start_new
+from server.web.asking import ask
 from server.web.drafts import Drafts, check
 from server.web.meaning import meaning
 from server.web.office import Here, Keeper, Office
@@ -95,14 +96,13 @@ def ask_drop(visit: Keeper, here: Here, draft: str) -> Response:
     """Ask whether it is meant."""
     if Drafts(here.settings).read(draft) is None:
         raise HTTPException(404)
-    return visit.page(
-        "confirm.html",
-        title=f"Delete the draft {draft}?",
-        text="Runs that were started from it keep their study.",
-        action="/studies/drop",
-        fields={"draft": draft},
+    return ask(
+        visit,
+        f"Delete the draft {draft}?",
+        "Runs that were started from it keep their study.",
         button="Delete it",
         back="/studies",
+        draft=draft,
     )
 
 

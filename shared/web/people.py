@@ -23,19 +23,26 @@ from shared.web.views import STRANGER, Views, view_row
 LONGEST_NAME = 64
 MANAGERS = frozenset({"engineer", "coordinator"})
 """Roles that may make and change accounts."""
+ONE_TIME = timedelta(days=7)
+"""How long a password serves that somebody else knows."""
 TOUCH_S = 20.0
 """How old the time of the last request may become: not every request has to write."""
 
 
 @dataclass(frozen=True)
 class Account:
-    """One person; with a `one_time` password, only another password can be chosen."""
+    """One person; with a `one_time` password, only another can be chosen, until `one_time_until`."""
 
     name: str
     roles: tuple[str, ...]
     created: datetime
     disabled: datetime | None = None
-    one_time: bool = False
+    one_time_until: datetime | None = None
+
+    @property
+    def one_time(self) -> bool:
+        """Whether the password only serves to choose another."""
+        return self.one_time_until is not None
 
 
 class People(Views):
@@ -58,7 +65,7 @@ class People(Views):
         first: bool = False,
         one_time: bool = False,
     ) -> None:
-        """Make an account; `first`: only while there is none.
+        """Make an account; `first`: only while there is none. A `one_time` password serves 7 days.
 
         Raises
         ------
@@ -76,7 +83,11 @@ class People(Views):
                 raise ConfigError(f"there is an account {name} already. Choose another name.")
             session.add(
                 AccountRow(
-                    name=name, password=hashed, one_time=one_time, roles=sorted(roles), created=utc_now()
+                    name=name,
+                    password=hashed,
+                    one_time_until=_until(one_time),
+                    roles=sorted(roles),
+                    created=utc_now(),
                 )
             )
 
@@ -85,7 +96,7 @@ class People(Views):
         hashed = hash_password(password)
         with self._writing() as session:
             row = _found(session, name)
-            row.password, row.one_time = hashed, one_time
+            row.password, row.one_time_until = hashed, _until(one_time)
             _end_sessions(session, name)
 
     def set_roles(self, name: str, roles: Collection[str]) -> None:
@@ -124,12 +135,14 @@ class People(Views):
         with self._reading() as session:
             return [_account(row) for row in session.scalars(select(AccountRow).order_by(AccountRow.name))]
 
-    def password_is(self, name: str, password: str) -> bool:
+    def password_is(self, name: str, password: str, *, now: datetime | None = None) -> bool:
         """Whether this is the password of an account that may log in; takes as long for any name."""
         with self._reading() as session:
             row = session.get(AccountRow, name)
         right = matches(None if row is None else row.password, password)
-        return right and row is not None and row.disabled is None
+        if row is None or row.disabled is not None:
+            return False
+        return right and (row.one_time_until is None or (now or utc_now()) < row.one_time_until)
 
     def known(self, name: str) -> str:
         """Return the name, or what stands for one that nobody has."""
@@ -191,6 +204,10 @@ def digest_of(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
+def _until(one_time: bool) -> datetime | None:
+    return utc_now() + ONE_TIME if one_time else None
+
+
 def _some(name: str, roles: Collection[str]) -> None:
     if not roles:
         raise ConfigError(f"{name} has no role. Give one at least, or disable the account.")
@@ -221,4 +238,4 @@ def _end_sessions(session: Session, name: str) -> None:
 
 
 def _account(row: AccountRow) -> Account:
-    return Account(row.name, tuple(row.roles), row.created, row.disabled, row.one_time)
+    return Account(row.name, tuple(row.roles), row.created, row.disabled, row.one_time_until)

@@ -26,7 +26,7 @@ class AccountRow(Base):
     __tablename__ = "pages_accounts"
     name: Mapped[str] = mapped_column(primary_key=True)
     password: Mapped[str]  # argon2id, with its parameters and salt
-    one_time: Mapped[bool]  # somebody else knows the password: it only serves to choose another
+    one_time_until: Mapped[datetime | None]  # somebody else knows the password: it serves to choose another
     roles: Mapped[list[str]]
     created: Mapped[datetime]
     disabled: Mapped[datetime | None]

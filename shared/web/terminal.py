@@ -13,6 +13,7 @@ import typer
 from shared.person import person
 from shared.web.app import people_in
 from shared.web.keeper import Keeper
+from shared.web.people import ONE_TIME
 
 
 class Terminal:
@@ -56,7 +57,7 @@ class Terminal:
             one_time = change(Keeper(people, self._roles, f"{person()} (terminal)"))
         typer.echo(said)
         if one_time is not None:
-            typer.echo(f"with this password, to choose another: {one_time}")
+            typer.echo(f"with this password, to choose another: {one_time} (it serves {ONE_TIME.days} days)")
 
 
 def _asked() -> str:

@@ -18,8 +18,8 @@ import yaml
 from client.audit import Audit
 from client.data import cache
 from client.site import Site
-from server.commands import live
 from server.results import Results
+from server.watching import live
 from simulations.deployment import PROGRAM, Deployment
 from simulations.scenario import Scenario
 from simulations.sites import set_up

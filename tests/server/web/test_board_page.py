@@ -93,5 +93,5 @@ def test_an_unreachable_coordinator_costs_no_error(browser: Browser, monkeypatch
     def gone(*_: object, **__: object) -> None:
         raise FederationError("gone")
 
-    monkeypatch.setattr("server.commands.live", gone)
+    monkeypatch.setattr("server.watching.live", gone)
     assert browser.get("/board").status_code == 200

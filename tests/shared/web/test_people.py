@@ -92,6 +92,21 @@ def test_a_disabled_account_cannot_log_in_until_it_is_enabled(people: People) ->
     assert people.password_is("bo", PASSWORD)
 
 
+def test_a_password_that_somebody_else_knows_serves_seven_days(people: People) -> None:
+    def serves(after: timedelta) -> bool:
+        return people.password_is("bo", PASSWORD, now=utc_now() + after)
+
+    people.set_password("bo", PASSWORD, one_time=True)
+    assert [serves(timedelta(days=6, hours=23)), serves(timedelta(days=7, hours=1))] == [True, False]
+    people.set_password("bo", PASSWORD)
+    assert serves(timedelta(days=10_000))
+    people.add("cy", PASSWORD, ["reader"], one_time=True)
+    assert [people.password_is("cy", PASSWORD, now=utc_now() + timedelta(days=days)) for days in (6, 8)] == [
+        True,
+        False,
+    ]
+
+
 def test_only_the_password_of_a_known_name_is_right(people: People) -> None:
     assert people.password_is("amal", PASSWORD)
     assert not people.password_is("amal", PASSWORD + "x")
