@@ -31,7 +31,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _group(file: Path) -> str:
-    if file.parts[:2] == ("end_to_end", "pages"):
+    if file.parts[:2] == ("end_to_end", "pages") and file.stem != "test_studies":  # it has a coordinator
         return "pages"  # one sample for all, and a free port each
     listens = any(word in file.stem for word in LISTENING)
     if file.parts[0] == "end_to_end":

@@ -1,6 +1,5 @@
 """The coordinator's pages in a real browser: the first account, the board, an invite, a study, every page."""
 
-import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,16 +49,23 @@ def page(office: Answering, window: WindowOf) -> Page:
     return opened
 
 
-def paths_in(page: Page) -> list[str]:
-    """All pages of the menu, and one of each that they lead to."""
+def named_paths(page: Page) -> dict[str, str]:
+    """All pages of the menu, and one of each kind that they lead to; by a name for its picture."""
     page.goto("/runs")
     runs = links_in(page, "/runs/")
     page.goto("/calibration")
-    (calibration,) = links_in(page, "/calibration/")[:1]
+    calibration = links_in(page, "/calibration/")[0]
     page.goto("/compare")
     first, second = page.locator("[name=first] option").all_inner_texts()[:2]
-    others = ["/account", "/studies/write", f"{runs[0]}/stop", f"/compare?first={first}&second={second}"]
-    return [*(item.path for item in MENU), *runs, calibration, *others]
+    return {
+        **{item.path.strip("/"): item.path for item in MENU},
+        **{f"run-{number}": path for number, path in enumerate(runs, start=1)},
+        "stop": f"{runs[0]}/stop",
+        "compared": f"/compare?first={first}&second={second}",
+        "calibration-of-run": calibration,
+        "write": "/studies/write",
+        "account": "/account",
+    }
 
 
 @pytest.mark.parametrize(("dark", "width"), [(False, 1280), (True, 1920)])
@@ -67,9 +73,9 @@ def test_every_page_is_well_made(dark: bool, width: int, office: Answering, wind
     page = window(office, dark=dark, width=width)
     log_in(page, ACCOUNT)
     wrong = []
-    for path in paths_in(page):
+    for name, path in named_paths(page).items():
         page.goto(path)
-        wrong += look_at(page, f"coordinator-{re.sub('[^a-z0-9]+', '-', path.strip('/'))}")
+        wrong += look_at(page, f"coordinator-{name}")
     assert wrong == []
 
 

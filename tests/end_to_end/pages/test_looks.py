@@ -16,6 +16,8 @@ from tests.end_to_end.pages.conftest import WindowOf, axe, log_in
 SCREENSHOTS = ROOT / "runs" / "screenshots"
 ROUTES = {getattr(route, "path", "") for page in PAGES for route in page.router.routes}
 PATHS = [item.path for item in MENU if item.path in ROUTES]
+INSIDE = ("/worklist/why", "/privacy/log", "/privacy/views")
+"""Pages that no menu has."""
 LOOKS = [(dark, width) for dark in (False, True) for width in (1280, 1920)]
 
 
@@ -50,9 +52,9 @@ def test_every_page_is_well_made(dark: bool, width: int, pages: Served, window: 
     page.goto("/login")
     wrong = look_at(page, "login")
     log_in(page)
-    for path in ["/account", *PATHS]:
+    for path in ["/account", *PATHS, *INSIDE]:
         page.goto(path)
-        wrong += look_at(page, path.strip("/"))
+        wrong += look_at(page, path.strip("/").replace("/", "-"))
     page.goto("/no-such-page")
     wrong += look_at(page, "error")
     assert wrong == []

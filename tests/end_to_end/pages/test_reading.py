@@ -95,3 +95,13 @@ def test_a_verdict_is_kept_and_the_mask_is_exported_under_the_pseudonym(
     assert not any(case in name for case in NAMES)
     coming.value.save_as(tmp_path / name)
     assert nib.load(tmp_path / name).ndim == 3
+
+
+def test_a_scans_page_for_paper_opens_beside(page: Page) -> None:
+    open_scan(page)
+    with page.context.expect_page() as opened:
+        page.get_by_role("link", name="Print or save as PDF").click()
+    paper = opened.value
+    expect(paper.get_by_role("heading").first).to_be_visible()
+    assert paper.locator("img, svg").count() > 0
+    assert not any(name in f"{paper.url} {paper.title()}" for name in NAMES)

@@ -17,14 +17,22 @@ from simulations.served_pages import (
     served,
 )
 from tests.client.web.sample import ACCOUNT, PASSWORD
-from tests.end_to_end.deployments import Deploy, audited, started, until
+from tests.end_to_end.deployments import Deploy, audited, started
 from tests.end_to_end.pages.conftest import WindowOf, log_in
 from tests.end_to_end.pages.test_looks import look_at
 
 ASKING, OTHER = "east", "north"
 ROUNDS = 8
-ROUND = re.compile(rf"Round (\d+) of {ROUNDS}")
-RUN_MS = 180_000
+RUN_S = 180.0
+NOTE_ROUNDS = """() => {
+  window.rounds = [];
+  const live = document.getElementById("live-runs");
+  new MutationObserver(() => {
+    const found = /Round (\\d+) of/.exec(live.textContent);
+    if (found && window.rounds.at(-1) !== Number(found[1])) window.rounds.push(Number(found[1]));
+  }).observe(live, {childList: true, subtree: true, characterData: true});
+}"""
+"""Every number of a round that stands on the page from now on."""
 
 
 @pytest.fixture(scope="module")
@@ -89,26 +97,20 @@ def test_a_study_is_approved_and_its_run_watched_on_the_pages_of_both(
     approve(page)
 
     page.goto("/studies")
-    seen: list[int] = []
-
-    def watched() -> bool:
-        text = page.locator("#live-runs").inner_text()  # nobody loads the page again
-        if (found := ROUND.search(text)) and int(found[1]) not in seen[-1:]:
-            seen.append(int(found[1]))
-        return trial.run(run).state != "running"
-
-    expect(page.locator("#live-runs").get_by_text(ROUND)).to_be_visible(timeout=60_000)
+    page.evaluate(NOTE_ROUNDS)
+    expect(page.locator("#live-runs").get_by_text(f"of {ROUNDS}")).to_be_visible(timeout=60_000)
     assert look_at(page, "studies-live") == []
-    expect(card).to_contain_text("over")
+    expect(card).to_contain_text(re.compile(r"[1-8] over"), timeout=60_000)
     assert look_at(board, "board-live") == []
-    until(watched, RUN_MS / 1000, lambda: f"{run}: rounds seen {seen}")
-    assert trial.run(run).state == FINISHED
+    assert trial.wait(run, limit_s=RUN_S).state == FINISHED
+    expect(page.get_by_text("1 run is over in the federation")).to_be_visible(timeout=30_000)
+    seen = page.evaluate("window.rounds")  # nobody loaded the page again
     assert len(seen) >= 2
     assert seen == sorted(seen)
-
-    expect(page.get_by_text("1 run is over in the federation")).to_be_visible(timeout=30_000)
     page.reload()
-    expect(page.get_by_role("row", name=run).first).to_contain_text("Dice")
+    expect(page.locator("section", has=page.locator("#here")).get_by_role("row", name="tiny")).to_contain_text(
+        "Dice"
+    )
     expect(board.get_by_text("No run is under way")).to_have_count(2, timeout=30_000)
     board.goto("/runs")
     board.get_by_role("link", name=run).click()
