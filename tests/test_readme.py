@@ -21,7 +21,10 @@ from wardround import app
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = {role: ROOT / "docs" / f"{role}.md" for role in ("hospital", "reading", "pages", "coordinator", "researcher")}
+PAGES = {
+    role: ROOT / "docs" / f"{role}.md"
+    for role in ("hospital", "reading", "pages", "coordinator", "researcher")
+}
 ROLES = {
     "site": "hospital",
     "coordinator": "coordinator",
