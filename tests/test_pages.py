@@ -97,7 +97,7 @@ def test_a_nodes_work_folder_is_listed_with_all_that_a_simulated_site_writes() -
         *("worklist.db", "worklist.key", "worklist.names.csv"),
     }
     of_the_pages = {"decided/", "pages.db", "pages/", "uploads/", "uploads.db", "uploads.log"}
-    of_the_pages |= {"datasets/", "datasets.json", "reports/"}
+    of_the_pages |= {"datasets/", "reports/"}
     assert listed == (simulated - {"site.yaml"}) | only_deployed | of_a_reading_room | of_the_pages
 
 
