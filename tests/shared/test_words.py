@@ -3,7 +3,7 @@ from typing import get_args
 import pytest
 
 from shared.priority import Tier
-from shared.words import TIER_WORDS, listed, percent, place, plain, said
+from shared.words import TIER_WORDS, counted, listed, percent, place, plain, said
 
 
 @pytest.mark.parametrize(
@@ -36,6 +36,16 @@ def test_a_probability_is_never_said_to_be_certain(fraction: float, text: str) -
 def test_a_place_is_said_by_the_patients_sides() -> None:
     assert place((31.4, -12, 0)) == "31 right, 12 posterior, 0 superior"
     assert place((-1, 2, -3)) == "1 left, 2 anterior, 3 inferior"
+
+
+def test_things_are_counted_in_words() -> None:
+    assert [counted(number, "site") for number in (0, 1, 2, 1200)] == [
+        "0 sites",
+        "1 site",
+        "2 sites",
+        "1,200 sites",
+    ]
+    assert [counted(number, "pass", "passes") for number in (1, 2)] == ["1 pass", "2 passes"]
 
 
 def test_names_are_joined_as_they_are_spoken() -> None:
