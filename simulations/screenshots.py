@@ -5,7 +5,6 @@ they are; for the board its hospitals train the same study once more, as real pr
 """
 
 import argparse
-import io
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
@@ -15,10 +14,9 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import yaml
-from PIL import Image
 
 from client.site import Site
-from shared.errors import ConfigError, FederationError
+from shared.errors import ConfigError
 from shared.files import write_atomically
 from simulations.chromium import executable, launched
 from simulations.deployment import Deployment
@@ -29,8 +27,7 @@ if TYPE_CHECKING:
 
 ACCOUNT, PASSWORD = "amal", "only for the pictures"
 WIDTH = 1280
-HEIGHTS = {"worklist": 900, "scan": 1060, "board": 1000}
-COLOURS = 96
+HEIGHTS = {"worklist": 900, "scan": 1060, "board": 1190}
 MOST_BYTES = 250_000
 FOLDERS = ("cache", "model")
 """What a hospital needs of the demo's to train again: the rest of its work folder is made anew."""
@@ -43,14 +40,15 @@ def take(run: Path, out: Path) -> list[Path]:
     """Write worklist.png, scan.png and board.png; returns them. Raises WardroundError."""
     files = sorted(run.glob("sites/*/site.yaml"))
     chromium = executable()
-    if not files or chromium is None:
-        lacking = f"hospitals in {run}: make demo first" if not files else "chromium: apt-get install chromium"
-        raise ConfigError(f"there are no {lacking}.")
+    if not files:
+        raise ConfigError(f"{run} holds no hospital: `make demo` leaves a folder that does.")
+    if chromium is None:
+        raise ConfigError("there is no chromium on the path: apt-get install chromium")
     out.mkdir(parents=True, exist_ok=True)
     with launched(chromium) as browser, TemporaryDirectory() as folder:
         hospital = Path(shutil.copytree(files[0].parent, Path(folder) / "hospital")) / "site.yaml"
         taken = [*_hospital(browser, hospital, out)]
-        with _trial(run, files, Path(folder) / "trial") as trial:
+        with _trial(files, Path(folder) / "trial") as trial:
             taken.append(_board(browser, trial, run / "study.yaml", out))
     return taken
 
@@ -71,7 +69,7 @@ def _hospital(browser: "Browser", site_file: Path, out: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _trial(run: Path, files: list[Path], folder: Path) -> Iterator[Deployment]:
+def _trial(files: list[Path], folder: Path) -> Iterator[Deployment]:
     """Run the demo's hospitals, with its scans and what was prepared of them, and a coordinator."""
     copies: Mapping[str, Path] = {file.parent.name: folder / file.parent.name / "site.yaml" for file in files}
     for file in files:
@@ -111,14 +109,13 @@ def _window(browser: "Browser", pages: Answering) -> "Page":
 
 
 def _picture(page: "Page", path: Path) -> Path:
-    """Keep what the window shows, in few colours; raise FederationError where it is too large for a README."""
+    """Keep what the window shows; raise ConfigError where it is too large for a README."""
     page.set_viewport_size({"width": WIDTH, "height": HEIGHTS[path.stem]})
     page.wait_for_timeout(500)  # the canvas takes the new size
-    shot = Image.open(io.BytesIO(page.screenshot(animations="disabled"))).convert("RGB")
     with write_atomically(path) as target:
-        shot.quantize(COLOURS, dither=Image.Dither.NONE).save(target, format="PNG", optimize=True)
+        target.write_bytes(page.screenshot(animations="disabled"))
     if (size := path.stat().st_size) > MOST_BYTES:
-        raise FederationError(f"{path} has {size} bytes, expected at most {MOST_BYTES}. Lower COLOURS.")
+        raise ConfigError(f"{path} has {size} bytes, expected at most {MOST_BYTES}. Lower HEIGHTS.")
     return path
 
 

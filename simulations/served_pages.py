@@ -1,4 +1,4 @@
-"""A hospital's or the coordinator's pages as a process of their own, started and stopped as a person would."""
+"""Pages as a process of their own, started and stopped as a person would."""
 
 import os
 import re
@@ -49,13 +49,14 @@ class Served(Answering):
 @contextmanager
 def served(site_file: Path) -> Iterator[Served]:
     """`wardround site serve SITE --port 0` until the block ends; its stderr stands in `log`."""
-    with _answering(["site", "serve", str(site_file)], site_file.with_name("serve.log"), _work(site_file)) as it:
+    log = site_file.with_name("serve.log")
+    with _answering(["site", "serve", str(site_file)], log, _work(site_file)) as it:
         yield Served(it.origin, it.code, it.log, it.pid, site_file)
 
 
 @contextmanager
 def coordinator_served(folder: Path) -> Iterator[Answering]:
-    """`wardround coordinator serve --dir FOLDER --port 0` until the block ends; `log` stands beside FOLDER."""
+    """`wardround coordinator serve --dir FOLDER --port 0` until the block ends; it logs beside FOLDER."""
     log = folder.with_name("serve.log")
     with _answering(["coordinator", "serve", "--dir", str(folder)], log, folder) as it:
         yield it

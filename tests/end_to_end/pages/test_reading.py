@@ -1,6 +1,7 @@
 """A reader's day in a real browser: the list, a scan, claims, a verdict, exports."""
 
 import io
+import re
 from pathlib import Path
 
 import nibabel as nib
@@ -97,11 +98,11 @@ def test_a_verdict_is_kept_and_the_mask_is_exported_under_the_pseudonym(
     assert nib.load(tmp_path / name).ndim == 3
 
 
-def test_a_scans_page_for_paper_opens_beside(page: Page) -> None:
+def test_the_page_of_a_scan_is_printed_alone(page: Page) -> None:
+    page.add_init_script("window.print = () => { top.document.body.dataset.printed = location.pathname; }")
     open_scan(page)
-    with page.context.expect_page() as opened:
-        page.get_by_role("link", name="Print or save as PDF").click()
-    paper = opened.value
-    expect(paper.get_by_role("heading").first).to_be_visible()
-    assert paper.locator("img, svg").count() > 0
-    assert not any(name in f"{paper.url} {paper.title()}" for name in NAMES)
+    page.get_by_role("link", name="Print or save as PDF").click()
+    expect(page.locator("body")).to_have_attribute("data-printed", re.compile("^/scan/[^/]+/page$"))
+    paper = page.frame_locator("iframe[title='The page to print']")
+    expect(paper.get_by_role("heading").first).to_be_attached()
+    expect(paper.locator("img, svg").first).to_be_attached()
