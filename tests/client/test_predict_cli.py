@@ -92,6 +92,8 @@ def test_a_dicom_folder_and_where_its_files_go(site: Path, tmp_path: Path) -> No
         "segmentation": "segmentation.dcm",
         "report": "report.dcm",
         "page": "page.html",
+        "attribution": "attribution.nii.gz",
+        "source": "source.json",
     }
     assert all((Path(one["folder"]) / name).is_file() for name in one["result"]["files"].values())
 
