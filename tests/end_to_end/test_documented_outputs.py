@@ -10,6 +10,10 @@ RESEARCHER = (ROOT / "docs" / "researcher.md").read_text(encoding="utf-8")
 NOT_IN_A_TINY_RUN = {
     *("start/", "sites/<name>/seismometer/", "sites/<name>/ledger.jsonl"),
     *("statistics.json", "statistics.html"),
+    *(
+        f"sites/<name>/{name}"
+        for name in ("predictions/", "predictions.key", "predictions.names.csv", "worklist.db")
+    ),
 }
 
 

@@ -38,7 +38,7 @@ def voxels_of(channel: npt.NDArray[Any]) -> Voxels:
     stored = as_stored(channel)
     body = stored[box_above(stored, stored.min())]
     air = channel.size - body.size
-    if high - low < min(MOST_LEVELS, channel.size // 4) and abs(low) < 2**24:
+    if low.is_integer() and high - low < min(MOST_LEVELS, channel.size // 4) and abs(low) < 2**24:
         counts = np.zeros(int(high - low) + 1, np.int64)
         counts[0] = air
         for (part,) in parts(0, body):

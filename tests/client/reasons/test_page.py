@@ -121,7 +121,7 @@ def test_hostile_names_are_text() -> None:
     )
     assert "script" not in seen(text).tags
     assert "<script" not in text
-    assert text.count("&lt;script&gt;") >= 8
+    assert text.count("&lt;script&gt;") >= 7  # the title names no case
 
 
 def test_the_file_opens_for_its_owner_only(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ def test_somebody_gets_an_account_and_chooses_a_password_of_their_own(
     once = page.locator(".secret").inner_text()
     assert look_at(page, "people-made") == []
     page.goto("/people")
-    expect(page.get_by_role("row", name="dara")).to_contain_text("waits for a password of their own")
+    expect(page.get_by_role("row", name="dara")).to_contain_text("to choose a password of their own")
     assert once not in page.content()  # it was shown that once
 
     hers = window(pages)

@@ -3,7 +3,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -21,6 +21,7 @@ ANY = arrays(np.float32, SHAPES, elements=st.floats(-1e4, 1e4, width=32))
 
 @settings(deadline=None)
 @given(WHOLE | ANY, st.floats(0, 100), st.floats(-50, 50))
+@example(np.array([[[-0.5, 0, 0, 0]]], np.float32), 0.0, 0.0)  # whole numbers but for the lowest
 def test_figures_are_of_all_voxels_exactly(
     image: npt.NDArray[np.float32], percent: float, bound: float
 ) -> None:
