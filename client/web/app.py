@@ -9,7 +9,9 @@ from fastapi import FastAPI
 from client.site import Site
 from client.uploads.keeper import kept_worker
 from client.web import data, privacy, reading, reports, scan, studies, upload, worklist
+from client.web.desk import Desk
 from client.web.hospital import Hospital
+from client.web.library import Library
 from client.web.roles import ROLES
 from shared.web import people_page
 from shared.web.app import create_app, people_in
@@ -42,5 +44,6 @@ def hospital_app(site_file: Path, *, port: int | None = None, worker: bool = Fal
     people = people_in(site.make_work())
     routers = [page.router for page in PAGES]
     app = create_app(product, pages, people, routers, large=LARGE, beside=beside)
-    app.state.hospital = Hospital(site, site_file)
+    app.state.hospital = hospital = Hospital(site, site_file)
+    app.state.desk, app.state.library = Desk(hospital), Library(hospital)
     return app

@@ -28,11 +28,12 @@ from client.web.hospital import Engineer
 from client.web.library import InLibrary, Library, sandboxed
 from client.web.officer_zip import csv_lines
 from shared.errors import WardroundError
+from shared.web.bodies import length_of, pour
+from shared.web.downloads import saved_as
 from shared.web.visit import Visit, needs
 
 router = APIRouter()
 SHOWN = 20  # cases of one reason; all are in the CSV
-PIECE_BYTES = 2**20
 FAULT_COLUMNS = ("case", "reason", "what was found", "what to do")
 
 SetId = Annotated[str, InPath(pattern="^(site|[0-9a-f]{12})$")]
@@ -99,7 +100,7 @@ def faults_csv(dataset: SetId, visit: Engineer, library: InLibrary) -> Response:
         faults = (*summary.found.faults, *summary.found.warnings)
         rows += [(one.case, one.reason, one.detail, one.cure) for one in faults]
         rows += [(*one, cure(one[1])) for one in (summary.imported.left_out if summary.imported else ())]
-    headers = {"Content-Disposition": 'attachment; filename="cases-to-look-at.csv"'}
+    headers = saved_as("cases-to-look-at.csv")
     return StreamingResponse(csv_lines(rows, FAULT_COLUMNS), media_type="text/csv", headers=headers)
 
 
@@ -137,20 +138,14 @@ async def upload(request: Request, visit: Engineer, library: InLibrary) -> Respo
 
     Headers: X-Name (the data set's, percent-encoded), Content-Length. Answers with where to go.
     """
-    name, length = unquote(request.headers.get("x-name", "")), request.headers.get("content-length", "")
-    if not (length.isascii() and length.isdigit()):
+    name = unquote(request.headers.get("x-name", ""))
+    if (size := length_of(request)) is None:
         return PlainTextResponse("Say how long the file is.", status_code=411)
     try:
         await run_in_threadpool(library.registry.check_name, name)
         incoming = library.hospital.site.make_work() / FOLDER / "incoming"
-        with received(incoming, int(length)) as (path, stream):
-            pending = bytearray()
-            async for piece in request.stream():
-                pending += piece
-                if len(pending) >= PIECE_BYTES:
-                    await run_in_threadpool(stream.write, bytes(pending))
-                    pending.clear()
-            await run_in_threadpool(stream.write, bytes(pending))
+        with received(incoming, size) as (path, stream):
+            await pour(request, stream)
         added = await run_in_threadpool(_listed, library, name, path, visit.account.name)
     except ClientDisconnect:
         return Response(status_code=400)  # nobody listens; what had come is gone

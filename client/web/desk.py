@@ -1,8 +1,7 @@
-"""What the pages Studies and Privacy share; made at the first look and kept beside the hospital."""
+"""What the pages Studies and Privacy share; stands at `request.app.state.desk`."""
 
 from dataclasses import dataclass
 from functools import cached_property
-from threading import Lock
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -13,13 +12,12 @@ from client.audit_totals import Summing
 from client.site import Site
 from client.web.aside import Aside
 from client.web.elsewhere import Elsewhere
-from client.web.hospital import Hospital, hospital_of
+from client.web.hospital import Hospital
 from shared.errors import ConfigError
 from shared.study import Study
 from shared.web.visit import Visit, needs
 
 QuietOfficer = Annotated[Visit, Depends(needs("officer", "engineer", quiet=True))]
-_making = Lock()
 
 
 @dataclass
@@ -76,11 +74,7 @@ class Desk:
 
 def desk_of(request: Request) -> Desk:
     """Return the desk of the app."""
-    state = request.app.state
-    with _making:
-        if not hasattr(state, "desk"):
-            state.desk = Desk(hospital_of(request))
-    desk: Desk = state.desk
+    desk: Desk = request.app.state.desk
     return desk
 
 

@@ -1,9 +1,8 @@
-"""What the pages Data and Reports share; made at the first look and kept beside the hospital."""
+"""What the pages Data and Reports share; stands at `request.app.state.library`."""
 
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from threading import Lock
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -11,7 +10,7 @@ from starlette.responses import HTMLResponse, Response
 
 from client.datasets.looks import Looks
 from client.datasets.registry import Registry
-from client.web.hospital import Hospital, hospital_of
+from client.web.hospital import Hospital
 from client.web.waits import Waits
 
 CONTENT_SECURITY_POLICY = (
@@ -23,7 +22,6 @@ CONTENT_SECURITY_POLICY = (
 The sandbox gives them an origin of their own: whatever a file there may hold, it reaches neither the session
 nor any other page.
 """
-_making = Lock()
 
 
 @dataclass
@@ -50,11 +48,7 @@ class Library:
 
 def library_of(request: Request) -> Library:
     """Return the library of the app."""
-    state = request.app.state
-    with _making:
-        if not hasattr(state, "library"):
-            state.library = Library(hospital_of(request))
-    library: Library = state.library
+    library: Library = request.app.state.library
     return library
 
 

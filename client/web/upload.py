@@ -6,7 +6,7 @@ The pages only take files in and show where they stand: client/uploads/worker.py
 import re
 import shutil
 from collections.abc import AsyncIterator, Callable
-from typing import IO, Annotated, Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.concurrency import run_in_threadpool
@@ -26,12 +26,12 @@ from client.worklist import ModelInUse
 from shared.errors import ConfigError, DataError, WardroundError
 from shared.files import private_folder
 from shared.study import Study
+from shared.web.bodies import PIECE_BYTES, length_of, pour
 from shared.web.downloads import saved_as
 from shared.web.visit import Visit, needs
 
 router = APIRouter()
 
-CHUNK = 2**20
 FORM_BYTES = 2**24  # of history: a table of a hundred thousand patients
 SHOWN_SCANS = 12  # of each upload on the list; its own page has all
 FIELD = "history."
@@ -44,7 +44,7 @@ def at_most(limit: Callable[[Site], float]) -> Callable[[Request], None]:
 
     def check(request: Request) -> None:
         allowed = limit(hospital_of(request).site)
-        if (size := _length(request)) is None or size > allowed:
+        if (size := length_of(request)) is None or size > allowed:
             found = "no length" if size is None else f"{size} bytes"
             raise HTTPException(
                 411 if size is None else 413, f"The form has {found}, expected at most {allowed:.0f} bytes."
@@ -121,11 +121,11 @@ async def receive(request: Request, visit: OnePiece, here: Here) -> Response:
     upload = request.headers.get("x-upload", "")
     header = request.headers.get("x-path", "")
     await run_in_threadpool(_own, upload, visit, here)
-    if (size := _length(request)) is None:
+    if (size := length_of(request)) is None:
         return PlainTextResponse("Say how long the file is.\n", status_code=411)
     try:
         with here.receiver.file(upload, decoded(header), size) as target:
-            await _pour(request, target)
+            await pour(request, target)
     except ClientDisconnect:
         return Response(status_code=400)  # nobody listens; what had come is gone
     except (DataError, OSError) as error:
@@ -161,7 +161,7 @@ def whole(visit: Reader, here: Here, form: Form) -> Response:
         for sent in form.getlist("files"):
             if isinstance(sent, UploadFile) and sent.filename:
                 with here.receiver.file(upload, sent.filename, sent.size or 0) as target:
-                    shutil.copyfileobj(sent.file, target, CHUNK)
+                    shutil.copyfileobj(sent.file, target, PIECE_BYTES)
         _hand_over(upload, here, form)
     except WardroundError:
         _drop(upload, here)
@@ -186,17 +186,6 @@ def remove(upload: str, visit: Engineer, here: Here) -> Response:
     here.jobs.note_removed(upload)
     here.receiver.forget(upload)
     return visit.go("/upload", said="The files are deleted; the results stay.")
-
-
-async def _pour(request: Request, target: IO[bytes]) -> None:
-    """Write a body as it comes; never more than a few MB of it are in memory."""
-    pending = bytearray()
-    async for piece in request.stream():
-        pending += piece
-        if len(pending) >= CHUNK:
-            await run_in_threadpool(target.write, bytes(pending))
-            pending.clear()
-    await run_in_threadpool(target.write, bytes(pending))
 
 
 def _hand_over(upload: str, here: Hospital, form: FormData) -> None:
@@ -287,8 +276,3 @@ def _named(header: str) -> str:
         return shown(decoded(header))
     except DataError:
         return shown(header)
-
-
-def _length(request: Request) -> int | None:
-    text = request.headers.get("content-length", "")
-    return int(text) if text.isascii() and text.isdigit() else None

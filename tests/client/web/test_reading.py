@@ -35,7 +35,9 @@ def other(app: FastAPI) -> Iterator[Browser]:
 
 def told(page: str) -> str:
     """What a page says in the words for what was not done."""
-    return page.split('id="message"')[1].split('<p class="wrong">')[1].split("</p>", maxsplit=1)[0]
+    return (
+        page.split('id="message"')[1].split('<p class="wrong" role="alert">')[1].split("</p>", maxsplit=1)[0]
+    )
 
 
 def state_of(hospital: Hospital, case: str = "Okafor_1") -> tuple[str, str | None]:
