@@ -121,6 +121,9 @@ uploads:
   # Of one upload, as sent and as unpacked.
   batch_gb: 32.0
 
+  # Of the zip of a whole data set, see the page Data.
+  data_set_gb: 200.0
+
   # Files of one upload; a DICOM series has hundreds.
   batch_files: 20000
 

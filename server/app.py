@@ -21,12 +21,14 @@ def main(grid: Grid, context: Context) -> None:
     Keys: `study` and `out` are paths, `sites` the number of nodes to wait for, `engine` a name for
     results.json, `resume` whether to go on from the newest checkpoint, `start` a safetensors file or "".
     With `statistics` the sites are asked for theirs and nothing is trained.
-    A deployment adds `names`, a JSON object that gives the site of each node id, `enrol_wait_s`,
-    and `grace_s`.
+    A deployment adds `name`, which people know the run by, `names`, a JSON object that gives the site of each
+    node id, `enrol_wait_s`, and `grace_s`.
     """
     config = context.run_config
     start, names = str(config.get("start", "")), str(config.get("names", ""))
+    named = {"name": str(config["name"])} if "name" in config else {}
     settings = RunSettings(
+        **named,
         study=Study.load(Path(str(config["study"]))),
         out=Path(str(config["out"])),
         engine=str(config.get("engine", DEPLOYED)),

@@ -27,6 +27,7 @@ class Job:
         return {
             "study": str(self.folder / "study.yaml"),
             "out": str(self.folder),
+            "name": self.folder.name,
             "sites": len(self.names),
             "engine": "deploy",
             "resume": True,  # from the newest checkpoint, where there is one

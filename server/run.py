@@ -10,7 +10,8 @@ import platform
 import secrets
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,8 @@ class RunSettings:
     out: Path
     engine: str
     expected_sites: int
+    name: str = field(default_factory=partial(secrets.token_hex, 8))
+    """What sites write down the run as: its name at the coordinator, or one by chance where it has none."""
     resume: bool = False
     start: Weights | None = None
     names: Mapping[int, str] | None = None
@@ -115,7 +118,7 @@ class Run:
         start = self._settings.start or initial_weights(self._study)
         history = {
             "study_digest": digest,
-            "run": secrets.token_hex(8),
+            "run": self._settings.name,
             "rounds": [],
             "epsilon": {},
             "events": [],

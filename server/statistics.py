@@ -4,7 +4,6 @@ Phases: enrol, as for any run; one exchange; statistics.json and statistics.html
 the study's quorum of sites was used. A killed or failed one starts again from the beginning.
 """
 
-import secrets
 import time
 
 from flwr.serverapp import Grid
@@ -51,7 +50,7 @@ class StatisticsRun:
         self._board.begin(rounds=0)
         report("enrolling sites", 0, 1)
         federation.enrol(
-            run=secrets.token_hex(8),
+            run=settings.name,
             expected=settings.expected_sites,
             wait_s=settings.enrol_wait_s,
             grace_s=settings.grace_s,

@@ -24,6 +24,7 @@ LISTENING = (
 ALONE = ("quickstart", "pathological", "any_data", "simulate", "command_line", "resume")
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for the mark
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """With several workers a file stays with one, and files that listen on ports all with the same."""
     for item in items:

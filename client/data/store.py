@@ -24,7 +24,7 @@ from shared.npy import map_file
 from shared.study import Study
 
 ONE_FILE = (".nii", ".nii.gz", ".mha", ".tif", ".tiff", ".csv")
-FORMAT = "wardround.cache/3"
+FORMAT = "wardround.cache/4"
 
 
 def entry_of(item: Listed, study: Study, folder: Path, limits: Limits = DEFAULT) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Files of an upload, straight from the network to disk: within bounds, whole or not at all.
 
-A file is counted before its first byte is written, with all that is still coming in: several at once cannot
-go beyond a bound together. It lies in `partial/` until it is whole.
+A file is counted before its first byte is written, with all of its upload that is still coming in. It lies in
+`partial/` until it is whole.
 """
 
 import os
@@ -17,16 +17,13 @@ from typing import IO
 from client.site import Site
 from client.upload_settings import GB, UploadSettings
 from client.uploads.paths import place_of, shown
+from client.uploads.room import Room, TooLargeError
 from shared.errors import DataError
 from shared.files import private_folder
 
 FOLDER = "uploads"
 INCOMING, PARTIAL, SCANS = "incoming", "partial", "scans"
 HISTORY = "history.csv"
-
-
-class TooLargeError(DataError):
-    """More than may be sent."""
 
 
 def folder_of(site: Site, upload: str) -> Path:
@@ -49,27 +46,9 @@ class Receiver:
     """What is coming in at this site."""
 
     site: Site
+    room: Room
     _counts: dict[str, _Count] = field(default_factory=dict)
-    _coming: int = 0  # bytes announced and not yet written, over all uploads
     _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def check_room(self, size: int) -> None:
-        """Raise TooLargeError for one file, or DataError where the disk has no room for it."""
-        limit = self.site.uploads.file_gb
-        if size > limit * GB:
-            raise TooLargeError(
-                f"it has {size / GB:.2f} GB, expected at most {limit:g} GB a file. "
-                "Crop it or send it in parts; an engineer can raise uploads.file_gb in site.yaml."
-            )
-        keep = self.site.uploads.keep_free_gb * GB
-        free = shutil.disk_usage(self.site.make_work()).free
-        with self._lock:
-            coming = self._coming
-        if size + coming > free - keep:
-            raise DataError(
-                f"the disk has {free / GB:.1f} GB free and keeps {keep / GB:g} GB, too little for "
-                f"{size / GB:.2f} GB. Ask an engineer to make room."
-            )
 
     @contextmanager
     def file(self, upload: str, name: str, size: int) -> Iterator[IO[bytes]]:
@@ -83,17 +62,14 @@ class Receiver:
             A name that is refused or taken, no room, or another size than was said.
         """
         place = place_of(name)
-        self.check_room(size)
+        _check_file(self.site.uploads, size)
         folder = self._folder(upload)
-        target = folder / INCOMING / place
         partial = private_folder(folder / PARTIAL) / secrets.token_hex(8)
         with self._counted(upload, size):
+            with self.room.file(partial, size) as stream:
+                yield stream
             try:
-                with open(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as stream:  # noqa: PTH123
-                    yield stream
-                if (found := partial.stat().st_size) != size:
-                    raise DataError(f"{found} of {size} bytes came. Send the file again.")
-                _put(partial, target, name)
+                _put(partial, folder / INCOMING / place, name)
             finally:
                 partial.unlink(missing_ok=True)
 
@@ -123,7 +99,6 @@ class Receiver:
             count = self._count(upload)
             _check(self.site.uploads, count, size)
             count.files, count.bytes, count.coming = count.files + 1, count.bytes + size, count.coming + 1
-            self._coming += size
         try:
             yield
         except BaseException:
@@ -133,12 +108,19 @@ class Receiver:
         finally:
             with self._lock:
                 count.coming -= 1
-                self._coming -= size
 
     def _count(self, upload: str) -> _Count:
         if upload not in self._counts:
             self._counts[upload] = _of_disk(folder_of(self.site, upload))
         return self._counts[upload]
+
+
+def _check_file(limits: UploadSettings, size: int) -> None:
+    if size > limits.file_gb * GB:
+        raise TooLargeError(
+            f"it has {size / GB:.2f} GB, expected at most {limits.file_gb:g} GB a file. "
+            "Crop it or send it in parts; an engineer can raise uploads.file_gb in site.yaml."
+        )
 
 
 def _check(limits: UploadSettings, count: _Count, size: int) -> None:

@@ -23,6 +23,7 @@ from client.datasets.registry import FOLDER, Asked, DataSet
 from client.datasets.splits import SPLITS, known_studies, splitting
 from client.datasets.summary import Summary
 from client.site_edit import BEFORE, change_site
+from client.uploads.room import TooLargeError
 from client.web.desk import AtDesk, Desk
 from client.web.hospital import Engineer
 from client.web.library import InLibrary, Library, sandboxed
@@ -144,13 +145,13 @@ async def upload(request: Request, visit: Engineer, library: InLibrary) -> Respo
     try:
         await run_in_threadpool(library.registry.check_name, name)
         incoming = library.hospital.site.make_work() / FOLDER / "incoming"
-        with received(incoming, size) as (path, stream):
+        with received(incoming, size, library.hospital.room) as (path, stream):
             await pour(request, stream)
         added = await run_in_threadpool(_listed, library, name, path, visit.account.name)
     except ClientDisconnect:
         return Response(status_code=400)  # nobody listens; what had come is gone
     except WardroundError as error:
-        return PlainTextResponse(str(error), status_code=409)
+        return PlainTextResponse(str(error), status_code=413 if isinstance(error, TooLargeError) else 409)
     except OSError as error:
         return PlainTextResponse(f"The file cannot be written: {error.strerror}.", status_code=409)
     library.looks.begin(added)
@@ -231,6 +232,7 @@ def _data(
         why=why,
         typed=typed or Typed(),
         layouts=[layout.name for layout in LAYOUTS],
+        most_gb=library.hospital.site.uploads.data_set_gb,
         others=[
             (one, library.looks.summary(one.id), *_state(library, one)) for one in library.registry.others()
         ],

@@ -12,6 +12,7 @@ from client.predict.names import pseudonyms_of
 from client.site import Site
 from client.uploads.jobs import Jobs
 from client.uploads.receiving import Receiver
+from client.uploads.room import Room
 from client.verdicts import Verdicts
 from client.web.addresses import Addresses
 from client.worklist import Worklist
@@ -30,11 +31,13 @@ class Hospital:
     site: Site
     site_file: Path
     searches: dict[str, str] = field(default_factory=dict)  # by CSRF token: what is looked for on the list
+    room: Room = field(init=False)
     receiver: Receiver = field(init=False)
 
     def __post_init__(self) -> None:
-        """Count what is uploaded in one place only."""
-        self.receiver = Receiver(self.site)
+        """Count what comes in in one place only."""
+        self.room = Room(self.site)
+        self.receiver = Receiver(self.site, self.room)
 
     @cached_property
     def jobs(self) -> Jobs:

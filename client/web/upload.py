@@ -18,8 +18,9 @@ from client.site import Site
 from client.upload_settings import GB
 from client.uploads.history import MANY, ONE, OTHER, Question, cells_of, judge_table, questions, write_one
 from client.uploads.paths import decoded, shown
-from client.uploads.receiving import TooLargeError, folder_of
+from client.uploads.receiving import folder_of
 from client.uploads.records import Found, Upload
+from client.uploads.room import TooLargeError
 from client.uploads.words import cure_of
 from client.web.hospital import Engineer, Here, Hospital, QuietReader, Reader, hospital_of
 from client.worklist import ModelInUse

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from server.board import RunStatus
 from server.results import Results
 from shared.model import TrainedModel
 from shared.ports import free_port
@@ -124,7 +125,14 @@ def test_from_nothing_to_an_exported_model(people: dict[str, Person]) -> None:
 
     run = coordinator.types(start).split()[-1]
     board = coordinator.folder / "coordinator" / "runs" / run / "status.json"
-    until(lambda: board.exists() and "policy.approval" in board.read_text(), 60, "a question for approval")
+    waiting = set(SITES)
+
+    def all_were_asked() -> bool:
+        sites = RunStatus.read(board).sites if board.exists() else {}
+        waiting.difference_update(name for name, site in sites.items() if site.state == "approval")
+        return not waiting
+
+    until(all_were_asked, 60, "a question for approval at each site")
     for person in hospitals.values():
         assert "approved: tiny" in person.types(approve)
     watched = coordinator.types(watch, RUN=run)

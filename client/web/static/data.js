@@ -31,6 +31,7 @@ form?.addEventListener("submit", (event) => {
   event.preventDefault();
   const file = form.elements.zip.files[0];
   if (!file) return say("wrong", "Choose a zip first.");
+  if (file.size > form.dataset.gb * 1e9) return say("wrong", `${file.name} has ${(file.size / 1e9).toFixed(2)} GB, at most ${form.dataset.gb} GB are taken. Name a folder that is on this machine already.`);
   const button = form.querySelector("button");
   const request = new XMLHttpRequest();
   const { text, progress, stop } = bar(file.size);

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from client.site import Site
-from client.uploads.receiving import Receiver, TooLargeError, folder_of
+from client.uploads.receiving import Receiver, folder_of
+from client.uploads.room import Room, TooLargeError
 from shared.errors import DataError
 from tests.client.predict.readings import site_of
 
@@ -14,7 +15,8 @@ UPLOAD = "0123456789abcdef"
 
 
 def receiver(work: Path, **uploads: Any) -> Receiver:
-    return Receiver(site_of(work, uploads={"keep_free_gb": 0, **uploads}))
+    site = site_of(work, uploads={"keep_free_gb": 0, **uploads})
+    return Receiver(site, Room(site))
 
 
 def put(receiver: Receiver, name: str, content: bytes, *, size: int | None = None) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import re
+import shutil
 import sys
 import time
 import zipfile
@@ -18,9 +19,11 @@ from fastapi import FastAPI
 from client.data.split import split_of
 from client.datasets import looks, receiving
 from client.site import Site
+from client.upload_settings import GB, UploadSettings
 from client.web.data import SHOWN
 from client.web.hospital import Hospital
 from client.web.library import CONTENT_SECURITY_POLICY
+from shared.errors import DataError
 from tests.browsing import Browser
 from tests.client.hospital import tiny_study
 from tests.client.web.sample import NAMES
@@ -217,13 +220,30 @@ def test_what_is_no_zip_is_not_kept(browser: Browser, hospital: Hospital, conten
     assert not list((hospital.site.work / "datasets" / "incoming").iterdir())
 
 
-def test_a_disk_that_is_full_is_told_before_anything_is_written(
-    browser: Browser, hospital: Hospital, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("uploads", "status", "told"),
+    [({"keep_free_gb": 99_999}, 409, "make room"), ({"data_set_gb": 1e-9}, 413, "uploads.data_set_gb")],
+)
+def test_a_zip_for_which_there_is_no_room_is_refused_before_anything_is_written(
+    browser: Browser, hospital: Hospital, uploads: dict[str, float], status: int, told: str
 ) -> None:
-    monkeypatch.setattr(receiving, "KEEP_FREE_BYTES", 10**18)
-    answer = sent(browser, b"x")
-    assert (answer.status_code, "Make room" in answer.text) == (409, True)
-    assert not list((hospital.site.work / "datasets" / "incoming").iterdir())
+    hospital.room.site = hospital.site.model_copy(update={"uploads": UploadSettings(**uploads)})
+    answer = sent(browser, b"xy")
+    assert (answer.status_code, told in answer.text) == (status, True)
+    assert not list((hospital.site.work / "datasets").rglob("*.zip"))
+
+
+def test_scans_and_data_sets_that_come_in_together_count_together(hospital: Hospital, tmp_path: Path) -> None:
+    free = shutil.disk_usage(hospital.site.work).free
+    half = int(0.6 * (free - GB * hospital.site.uploads.keep_free_gb))
+    hospital.room.site = hospital.site.model_copy(update={"uploads": UploadSettings(data_set_gb=100_000)})
+    with (
+        pytest.raises(DataError, match="bytes came"),  # of the first, which is not sent
+        hospital.room.file(tmp_path / "scan", half),
+        pytest.raises(DataError, match="make room"),
+        receiving.received(tmp_path, half, hospital.room),
+    ):
+        raise AssertionError
 
 
 @pytest.mark.parametrize("name", ["", "../up", "a/b", "Name", "a" * 200, "ä"])

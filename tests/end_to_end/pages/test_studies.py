@@ -109,7 +109,7 @@ def test_a_study_is_approved_and_its_run_watched_on_the_pages_of_both(
     assert seen == sorted(seen)
     page.reload()
     here = page.locator("section", has=page.locator("#here"))
-    expect(here.get_by_role("row", name="tiny")).to_contain_text("Dice")
+    expect(here.get_by_role("row", name=run)).to_contain_text("Dice")  # the name that the board has, too
     expect(board.get_by_text("No run is under way")).to_have_count(2, timeout=30_000)
     board.goto("/runs")
     board.get_by_role("link", name=run).click()
