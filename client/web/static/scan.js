@@ -1,6 +1,6 @@
 // The page of one scan: its controls and keys. Everything else on it works without this file.
 
-import { Viewer } from "./viewer.js";
+import { fetched } from "./fetched.js";
 
 const box = document.getElementById("viewer");
 const told = box ? JSON.parse(box.dataset.viewer) : {};
@@ -85,14 +85,21 @@ function controls() {
 
 const drawn = () => new Promise((done) => { requestAnimationFrame(() => requestAnimationFrame(done)); });
 
+// As NiiVue will ask for it: the first to ask decides, and the GPU begins while NiiVue is still being read.
+const canDraw = (canvas) => canvas.getContext("webgl2", { alpha: true, antialias: navigator.hardwareConcurrency > 6 }) !== null;
+
 async function start() {
   if (box.dataset.error) return fail(box.dataset.error);
-  if (!Viewer.possible()) return fail("This browser cannot draw volumes: WebGL 2 is missing or switched off. Switch on hardware acceleration, or use another browser.");
-  viewer = new Viewer(told, place);
-  addEventListener("pagehide", () => viewer.close());
+  const canvas = one("#canvas");
   const first = told.overlays.mask ? "mask" : "none";
+  const volumes = Promise.all([fetched(told.image), first === "none" ? null : fetched(told.overlays[first])]);
+  volumes.catch(() => {}); // told below, where they are waited for
+  if (!canDraw(canvas)) return fail("This browser cannot draw volumes: WebGL 2 is missing or switched off. Switch on hardware acceleration, or use another browser.");
   try {
-    await viewer.open(one("#canvas"), first);
+    const { Viewer } = await import("./viewer.js");
+    viewer = new Viewer(told, place);
+    addEventListener("pagehide", () => viewer.close());
+    await viewer.open(canvas, first, volumes);
   } catch (problem) {
     return fail(problem.message);
   }

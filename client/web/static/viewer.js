@@ -1,6 +1,7 @@
 // The pictures of one scan, drawn by NiiVue: image below, one overlay at a time above it.
 
 import { Niivue, NVImage, SLICE_TYPE } from "/static/shared/vendor/niivue.js";
+import { fetched } from "./fetched.js";
 
 const LAYOUTS = {
   axial: SLICE_TYPE.AXIAL, coronal: SLICE_TYPE.CORONAL, sagittal: SLICE_TYPE.SAGITTAL,
@@ -17,14 +18,22 @@ const INFERNO = { R: [0, 87, 152, 224, 250, 252], G: [0, 16, 45, 86, 155, 244], 
 const FOR = { R: [230, 230], G: [159, 159], B: [0, 0], A: [0, 255], I: [0, 255] };
 const AGAINST = { R: [0, 0], G: [114, 114], B: [178, 178], A: [0, 255], I: [0, 255] };
 
-// Fetches a volume; an answer that is none is an error in the server's own words.
-async function fetched(url) {
-  const answer = await fetch(url, { credentials: "same-origin" });
-  if (!answer.ok) throw new Error(answer.status === 404 ? "This picture was not made." : await answer.text());
-  return answer.arrayBuffer();
-}
-
 const read = (name, buffer, options) => NVImage.loadFromUrl({ url: `${name}.nii`, name: `${name}.nii`, buffer, ...options });
+
+// Lit surfaces are not drawn here, and without a GPU their gradients take a third of the time: whatever NiiVue
+// draws with these two shaders ends before it reaches a pixel.
+function leaveOutGradients(nv) {
+  const { gl } = nv;
+  const refresh = nv.refreshLayers.bind(nv);
+  nv.blurShader = nv.sobelFirstOrderShader = { uniforms: {}, use: () => gl.enable(gl.RASTERIZER_DISCARD) };
+  nv.refreshLayers = (...of) => {
+    try {
+      refresh(...of);
+    } finally {
+      gl.disable(gl.RASTERIZER_DISCARD);
+    }
+  };
+}
 
 export class Viewer {
   #nv; #told; #image; #overlays = {}; #shown = "none"; #opacity = 0.6; #layout = "planes";
@@ -42,16 +51,11 @@ export class Viewer {
     this.#nv.onLocationChange = (place) => onPlace(place, this.#sliceOf(place.mm));
   }
 
-  static possible() {
-    return document.createElement("canvas").getContext("webgl2") !== null;
-  }
-
-  async open(canvas, overlay) {
-    const volumes = [fetched(this.#told.image), overlay === "none" ? null : fetched(this.#told.overlays[overlay])];
+  // Draws the image and one overlay, both of which are on their way.
+  async open(canvas, overlay, volumes) {
     await this.#nv.attachToCanvas(canvas);
-    // What NiiVue works out for lit surfaces, which are not drawn here, takes most of the time without a GPU.
-    this.#nv.blurShader = this.#nv.sobelFirstOrderShader = this.#nv.passThroughShader;
-    const [image, above] = await Promise.all(volumes);
+    leaveOutGradients(this.#nv);
+    const [image, above] = await volumes;
     this.#image = await read("image", image, { colormap: "gray" });
     if (above) this.#overlays[overlay] = await this.#prepared(overlay, above);
     this.#shown = overlay;
