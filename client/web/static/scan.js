@@ -76,6 +76,8 @@ function controls() {
     try {
       await viewer.channel(Number(event.target.value));
       one("#window").value = "robust";
+      await drawn();
+      box.dataset.channel = event.target.value;
     } catch (problem) {
       fail(problem.message);
     }
