@@ -63,6 +63,8 @@ def test_a_registered_key_comes_online_and_leaves_in_good_order(
     flower.register("hospital-a", public)
     with node(link, tmp_path) as (kept, _):
         until(lambda: public in online(flower.nodes()), "the node online")
+        knows = "SuperNode ID"  # the coordinator knows it sooner: ended in between, it would take no leave
+        until(lambda: any(knows in line for line in kept.lines), "the node knowing that it is")
         process = kept.command._process
         assert process is not None
         process.terminate()
