@@ -7,7 +7,6 @@ a middleware stands before all of them: what is not the fleet API needs the coor
 
 import asyncio
 import hmac
-import time
 from collections.abc import Iterator, Mapping
 
 from starlette.responses import PlainTextResponse, Response
@@ -100,14 +99,15 @@ class _Bound:
 
     async def _part(self) -> Message:
         left_s = READ_S + self._received_bytes / SLOWEST_BYTES_S - self._waited_s
-        began = time.monotonic()
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
         try:
             async with asyncio.timeout(left_s):
                 message = await self._receive()
         except TimeoutError:
             self.refused = 503  # not 408: a node on a bad line tries again
             return {}
-        self._waited_s += time.monotonic() - began
+        self._waited_s += loop.time() - began_s
         self._received_bytes += len(message.get("body", b""))
         self._more = message.get("more_body", False)
         if self._received_bytes > self._max_bytes:
