@@ -3,6 +3,7 @@
 import signal
 import time
 from collections.abc import Callable
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, cast
 
@@ -89,10 +90,10 @@ def greeted_by(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Coordinator]:
 
 
 def woken(supervisor: Supervisor) -> bool:
-    """Whether the loop would look again at once."""
-    start = time.monotonic()
-    supervisor._wait(0.2)
-    return time.monotonic() - start < 0.1
+    """Whether the loop would look again at once; it hears the bell."""
+    rung = bool(wait([supervisor._bell._heard], timeout=0))
+    supervisor._wait(0.0)
+    return rung
 
 
 def test_what_the_supernode_prints_wakes_the_loop_and_ends_what_is_owed(

@@ -1,7 +1,5 @@
 """Waiting for sites in a deployment: who is asked, who is asked again, and when the run starts."""
 
-import threading
-import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -9,10 +7,13 @@ import pytest
 from flwr.app import Error
 
 from server import enrolment as enrolment_module
+from server import messages as messages_module
 from server.board import Board, RunStatus
+from server.enrolment import AGAIN_S
 from server.federation import Federation
 from shared.errors import QuorumError
 from shared.wire import Record
+from tests.server.clock import Clock
 from tests.server.fake_sites import (
     STUDY,
     Act,
@@ -28,9 +29,13 @@ from tests.server.fake_sites import (
 NAMES = {1: "north", 2: "east", 3: "south"}
 
 
+CLOCK = Clock()
+
+
 @pytest.fixture(autouse=True)
-def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(enrolment_module, "AGAIN_S", 0.05)
+def simulated(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (enrolment_module, messages_module):
+        monkeypatch.setattr(module, "time", CLOCK)
 
 
 class Connecting(FakeGrid):
@@ -39,17 +44,18 @@ class Connecting(FakeGrid):
     def __init__(self, sites: Iterable[FakeSite], connected: Callable[[float], set[int]]) -> None:
         super().__init__(sites)
         self._connected = connected
-        self._since = time.monotonic()
+        self._since = CLOCK.monotonic()
 
     def get_node_ids(self) -> Iterable[int]:
-        return sorted(self._connected(time.monotonic() - self._since))
+        return sorted(self._connected(CLOCK.monotonic() - self._since))
 
 
-def waited(federation: Federation, *, expected: int = 3, wait_s: float = 20, grace_s: float = 20) -> float:
+def waited(federation: Federation, *, expected: int = 3, wait_s: float = 600, grace_s: float = 600) -> float:
     """Seconds that enrolment took."""
-    started = time.monotonic()
-    federation.enrol(run="run", expected=expected, wait_s=wait_s, grace_s=grace_s, names=NAMES)
-    return time.monotonic() - started
+    started = CLOCK.monotonic()
+    names = NAMES if expected < 4 else {**NAMES, 4: "west"}
+    federation.enrol(run="run", expected=expected, wait_s=wait_s, grace_s=grace_s, names=names)
+    return CLOCK.monotonic() - started
 
 
 def eventually(count: int, then: Act, before: Act) -> Act:
@@ -68,7 +74,7 @@ def healthy(site: FakeSite, record: Record) -> Answer:
 
 def test_the_run_starts_as_soon_as_the_expected_sites_have_enrolled() -> None:
     federation = Federation(FakeGrid(hospitals("north", "east", "south")), STUDY)
-    assert waited(federation) < 5
+    assert waited(federation) < 1
     assert federation.sites == ["east", "north", "south"]
     assert federation.events == []
 
@@ -76,7 +82,7 @@ def test_the_run_starts_as_soon_as_the_expected_sites_have_enrolled() -> None:
 def test_with_fewer_expected_nobody_waits_for_the_rest() -> None:
     sites = hospitals("north", "east", "south", south={"enrol": silent})
     federation = Federation(FakeGrid(sites), STUDY)
-    assert waited(federation, expected=2) < 5
+    assert waited(federation, expected=2) < 1
     assert [(e.site, e.status, e.reason) for e in federation.events] == [("south", "late", "started")]
 
 
@@ -88,7 +94,7 @@ def test_with_fewer_expected_nobody_waits_for_the_rest() -> None:
 def test_a_site_is_asked_again_until_it_can_answer(before: Act) -> None:
     sites = hospitals("north", "east", "south", south={"enrol": eventually(3, healthy, before)})
     federation = Federation(FakeGrid(sites), STUDY)
-    assert waited(federation) < 5
+    assert 3 * AGAIN_S <= waited(federation) < 3 * AGAIN_S + 2
     assert federation.sites == ["east", "north", "south"]
     assert len(sites[2].asked) == 4
     assert len(sites[0].asked) == 1  # who has a seat is not asked again
@@ -96,26 +102,20 @@ def test_a_site_is_asked_again_until_it_can_answer(before: Act) -> None:
 
 
 def test_a_site_that_waits_for_approval_is_shown_so_and_is_left_out_at_the_end(tmp_path: Path) -> None:
-    sites = hospitals("north", "east", "south", south={"enrol": failing("policy.approval")})
     board = Board(tmp_path / "status.json")
-    federation = Federation(FakeGrid(sites), STUDY, board)
     shown: list[tuple[str, str | None]] = []
 
-    def watch() -> None:
-        while not done.is_set():
-            site = board.status.sites.get("south")
-            if site is not None and len(sites[2].asked) > 1:
-                shown.append((site.state, site.reason))
-            done.wait(0.01)
+    def asked(_: float) -> set[int]:
+        south = board.status.sites["south"]
+        shown.append((south.state, south.reason))
+        return {1, 2, 3}
 
-    done = threading.Event()
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    took = waited(federation, wait_s=0.6)
-    done.set()
-    watcher.join()
-    assert 0.6 <= took < 5
-    assert set(shown) == {("approval", "policy.approval")}
+    sites = hospitals("north", "east", "south", south={"enrol": failing("policy.approval")})
+    federation = Federation(Connecting(sites, asked), STUDY, board)
+    assert 60 <= waited(federation, wait_s=60) < 61
+    assert shown[0] == ("awaited", "offline")
+    assert ("approval", "policy.approval") in shown
+    assert set(shown[shown.index(("approval", "policy.approval")) :]) == {("approval", "policy.approval")}
     assert federation.sites == ["east", "north"]
     assert [(e.site, e.status, e.reason) for e in federation.events] == [
         ("south", "refused", "policy.approval")
@@ -126,16 +126,16 @@ def test_a_site_that_waits_for_approval_is_shown_so_and_is_left_out_at_the_end(t
 def test_any_other_refusal_is_final_and_nobody_waits_for_it() -> None:
     sites = hospitals("north", "east", "south", south={"enrol": failing("policy.study")})
     federation = Federation(FakeGrid(sites), STUDY)
-    assert waited(federation) < 5
+    assert waited(federation) < 1
     assert len(sites[2].asked) == 1
     assert [(e.site, e.reason) for e in federation.events] == [("south", "policy.study")]
 
 
 def test_a_node_that_connects_during_the_wait_is_asked_then() -> None:
     sites = hospitals("north", "east", "south")
-    grid = Connecting(sites, lambda seconds: {1, 2} if seconds < 0.3 else {1, 2, 3})
+    grid = Connecting(sites, lambda seconds: {1, 2} if seconds < 30 else {1, 2, 3})
     federation = Federation(grid, STUDY)
-    assert 0.3 <= waited(federation) < 5
+    assert 30 <= waited(federation) < 31
     assert federation.sites == ["east", "north", "south"]
 
 
@@ -149,7 +149,7 @@ def test_a_site_that_never_connects_is_late_and_shown_as_awaited_until_then(tmp_
         return {1, 2}
 
     federation = Federation(Connecting(hospitals("north", "east", "south"), connected), STUDY, board)
-    waited(federation, wait_s=0.3)
+    waited(federation, wait_s=30)
     assert set(seen) == {("awaited", "offline")}
     assert [(e.site, e.status, e.reason) for e in federation.events] == [("south", "late", "offline")]
     assert board.status.sites["south"].state == "late"
@@ -178,7 +178,7 @@ def test_without_a_quorum_the_error_names_every_site_and_its_reason(tmp_path: Pa
     board = Board(tmp_path / "status.json")
     federation = Federation(Connecting(sites, lambda _: {1, 2}), STUDY, board)
     with pytest.raises(QuorumError, match=r"0 site\(s\) enrolled") as caught:
-        waited(federation, wait_s=0.3)
+        waited(federation, wait_s=30)
     for story in ("north failed (data)", "east refused (policy.approval)", "south late (offline)"):
         assert story in str(caught.value)
 
@@ -186,7 +186,7 @@ def test_without_a_quorum_the_error_names_every_site_and_its_reason(tmp_path: Pa
 def test_a_silent_site_costs_the_wait_and_no_more() -> None:
     sites = hospitals("north", "east", "south", east={"enrol": silent})
     federation = Federation(FakeGrid(sites), STUDY)
-    assert 0.3 <= waited(federation, wait_s=0.3) < 5
+    assert 30 <= waited(federation, wait_s=30) < 31
     assert [(e.site, e.status, e.reason) for e in federation.events] == [("east", "late", "deadline")]
 
 
@@ -194,49 +194,46 @@ def test_enrolled_sites_that_are_not_connected_cost_the_grace_and_no_more(tmp_pa
     board = Board(tmp_path / "status.json")
     grid = Connecting(hospitals("north", "east", "south"), lambda _: {1, 2})
     federation = Federation(grid, STUDY, board)
-    assert 0.3 <= waited(federation, grace_s=0.3) < 5
+    assert 30 <= waited(federation, grace_s=30) < 31
     assert federation.sites == ["east", "north"]
     assert [(e.site, e.status, e.reason) for e in federation.events] == [("south", "late", "offline")]
     assert board.status.sites["south"].state == "late"
 
 
 def test_the_grace_does_not_begin_before_somebody_was_asked() -> None:
-    grid = Connecting(hospitals("north", "east", "south"), lambda seconds: {1, 2} if seconds > 0.5 else set())
-    assert 0.9 <= waited(Federation(grid, STUDY), grace_s=0.4) < 5
+    grid = Connecting(hospitals("north", "east", "south"), lambda seconds: {1, 2} if seconds > 50 else set())
+    assert 90 <= waited(Federation(grid, STUDY), grace_s=40) < 91
 
 
 def test_a_site_that_connects_during_the_grace_takes_part() -> None:
     grid = Connecting(
-        hospitals("north", "east", "south"), lambda seconds: {1, 2, 3} if seconds > 0.3 else {1, 2}
+        hospitals("north", "east", "south"), lambda seconds: {1, 2, 3} if seconds > 30 else {1, 2}
     )
     federation = Federation(grid, STUDY)
-    assert 0.3 <= waited(federation, grace_s=10) < 5
+    assert 30 <= waited(federation, grace_s=100) < 31
     assert federation.sites == ["east", "north", "south"]
 
 
 def test_a_connected_site_that_owes_its_answer_is_waited_for_after_the_grace() -> None:
     sites = hospitals("north", "east", "south", east={"enrol": silent})
     federation = Federation(Connecting(sites, lambda _: {1, 2, 3}), STUDY)
-    assert 0.8 <= waited(federation, wait_s=0.8, grace_s=0.1) < 5
+    assert 80 <= waited(federation, wait_s=80, grace_s=10) < 81
     assert [(e.site, e.reason) for e in federation.events] == [("east", "deadline")]
 
 
 def test_a_site_that_left_before_it_answered_is_not_waited_for_after_the_grace() -> None:
     sites = hospitals("north", "east", "south", east={"enrol": silent})
-    grid = Connecting(sites, lambda seconds: {1, 2, 3} if seconds < 0.2 else {1, 3})
+    grid = Connecting(sites, lambda seconds: {1, 2, 3} if seconds < 20 else {1, 3})
     federation = Federation(grid, STUDY)
-    assert 0.3 <= waited(federation, grace_s=0.3) < 5
+    assert 30 <= waited(federation, grace_s=30) < 31
     assert [(e.site, e.status, e.reason) for e in federation.events] == [("east", "late", "offline")]
 
 
 def test_people_who_have_not_approved_yet_have_the_whole_wait() -> None:
     sites = hospitals("north", "east", "south", "west", east={"enrol": failing("policy.approval")})
-    gone_after_a_while = Connecting(sites, lambda seconds: {1, 2, 3} if seconds < 0.4 else {1, 3})
+    gone_after_a_while = Connecting(sites, lambda seconds: {1, 2, 3} if seconds < 40 else {1, 3})
     federation = Federation(gone_after_a_while, STUDY)
-    names = {**NAMES, 4: "west"}
-    started = time.monotonic()
-    federation.enrol(run="run", expected=4, wait_s=0.9, grace_s=0.1, names=names)
-    assert time.monotonic() - started >= 0.9
+    assert 90 <= waited(federation, expected=4, wait_s=90, grace_s=10) < 91
     assert [(e.site, e.reason) for e in federation.events] == [
         ("east", "policy.approval"),
         ("west", "offline"),
@@ -244,7 +241,7 @@ def test_people_who_have_not_approved_yet_have_the_whole_wait() -> None:
 
 
 def test_without_a_quorum_the_absent_are_waited_for() -> None:
-    grid = Connecting(hospitals("north", "east", "south"), lambda seconds: {1} if seconds < 0.6 else {1, 2})
+    grid = Connecting(hospitals("north", "east", "south"), lambda seconds: {1} if seconds < 60 else {1, 2})
     federation = Federation(grid, STUDY)
-    assert 0.6 <= waited(federation, grace_s=0.1) < 5
+    assert 60 <= waited(federation, grace_s=10) < 61
     assert federation.sites == ["east", "north"]

@@ -32,7 +32,7 @@ def send(grid: InlineGrid, *nodes: int, number: int = 0) -> list[str]:
     return list(grid.push_messages([Message(content, node, "train") for node in nodes]))
 
 
-def wait_for(grid: InlineGrid, ids: list[str], count: int, limit_s: float = 5.0) -> list[Message]:
+def wait_for(grid: InlineGrid, ids: list[str], count: int, limit_s: float = 60.0) -> list[Message]:
     found: list[Message] = []
     until = time.monotonic() + limit_s
     while len(found) < count and time.monotonic() < until:
@@ -111,15 +111,13 @@ def test_a_site_that_never_answers_holds_up_nobody(grid_of: Callable[..., Inline
 
     def app(message: Message, context: Context) -> Message:
         if context.node_id == 1:
-            release.wait(5)
+            release.wait(60)
         return echo(message, context)
 
     grid = grid_of(app, 3)
-    started = time.monotonic()
-    replies = wait_for(grid, send(grid, 1, 2, 3), 2)
-    assert sorted(r.metadata.src_node_id for r in replies) == [2, 3] or len(replies) == 2
-    assert time.monotonic() - started < 2
+    replies = wait_for(grid, send(grid, 1, 2, 3), 2, limit_s=30)
     release.set()
+    assert sorted(r.metadata.src_node_id for r in replies) == [2, 3]
 
 
 def test_after_closing_the_threads_end(grid_of: Callable[..., InlineGrid]) -> None:
@@ -129,7 +127,7 @@ def test_after_closing_the_threads_end(grid_of: Callable[..., InlineGrid]) -> No
     assert len(threads) == 4
     grid.close()
     for thread in threads:
-        thread.join(2)
+        thread.join(20)
     assert not any(thread.is_alive() for thread in threads)
 
 
@@ -140,12 +138,12 @@ def test_sending_and_receiving_waits_for_all_replies_or_for_the_time_given(
 
     def second_is_late(message: Message, context: Context) -> Message:
         if message.metadata.dst_node_id == 2:
-            let_go.wait(10)
+            let_go.wait(60)
         return echo(message, context)
 
     grid = grid_of(second_is_late, 2)
     content = RecordDict({"fields": ConfigRecord({"number": 0})})
-    replies = list(grid.send_and_receive([Message(content, n, "train") for n in (1, 2)], timeout=0.8))
+    replies = list(grid.send_and_receive([Message(content, n, "train") for n in (1, 2)], timeout=3))
     assert [r.metadata.src_node_id for r in replies] == [1]
     let_go.set()
     replies = list(grid.send_and_receive([Message(content, n, "train") for n in (1, 2)]))
@@ -162,7 +160,7 @@ def test_however_many_sites_there_are_few_replies_wait(grid_of: Callable[..., In
 
     grid = grid_of(app, 40, 2)
     ids = send(grid, *range(1, 41))
-    until = time.monotonic() + 5
+    until = time.monotonic() + 60
     while len(answered) < MOST_WAITING + 2 and time.monotonic() < until:
         time.sleep(0.01)
     time.sleep(0.3)  # time enough for the others, if anything let them
@@ -185,7 +183,7 @@ def test_replies_that_nobody_waits_for_are_dropped_and_hold_up_nobody(
     (awaited,) = send(grid, 7, number=1)
     (reply,) = wait_for(grid, [awaited], 1)
     assert reply.metadata.reply_to_message_id == awaited
-    until = time.monotonic() + 5
+    until = time.monotonic() + 60
     while len(answered) < 21 and time.monotonic() < until:
         grid.pull_messages(["another"])
     grid.pull_messages(["another"])

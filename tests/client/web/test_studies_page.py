@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
 
 import pytest
 from fastapi import FastAPI
@@ -15,10 +16,11 @@ from client.approvals import Approvals
 from client.audit import Audit
 from client.enrolment import enrol
 from client.explain import explain
+from client.membership import Enrolment
 from client.study_check import check_study
 from client.web.aside import Answer, Aside
 from client.web.desk import Desk
-from client.web.elsewhere import Elsewhere, ask_coordinator
+from client.web.elsewhere import Elsewhere, Told, ask_coordinator
 from client.web.hospital import Hospital
 from server.board import RunStatus, SiteStatus
 from shared.study import Study
@@ -232,9 +234,15 @@ def test_a_coordinator_that_does_not_answer_holds_no_page_up(
 ) -> None:
     enrolled(hospital, coordinator)
     coordinator.down()
-    began = time.monotonic()
-    assert browser.get("/studies").status_code == 200
-    assert time.monotonic() - began < 3
+    answered = Event()
+
+    def late(enrolment: Enrolment) -> Told:
+        assert answered.wait(60)
+        return ask_coordinator(enrolment)
+
+    app.state.desk.elsewhere._ask = late
+    assert browser.get("/studies").status_code == 200  # the coordinator has not answered yet
+    answered.set()
     assert "cannot be asked" in soon(browser, "/studies/live", "does not answer")
     coordinator.up()
     app.state.desk.elsewhere._asked_at = -100.0
@@ -257,15 +265,18 @@ def test_however_many_look_the_coordinator_is_asked_once_at_a_time(
 ) -> None:
     enrolled(hospital, coordinator)
     asked = []
+    answered = Event()
 
-    def ask(enrolment: object) -> object:
+    def ask(enrolment: Enrolment) -> Told:
         asked.append(enrolment)
-        time.sleep(0.2)
-        return ask_coordinator(enrolment)  # type: ignore[arg-type]
+        assert answered.wait(60)
+        return ask_coordinator(enrolment)
 
-    elsewhere = Elsewhere(hospital.site, ask)  # type: ignore[arg-type]
+    elsewhere = Elsewhere(hospital.site, ask)
     for _ in range(50):
+        elsewhere._asked_at = -100.0  # long ago
         elsewhere.told()
+    answered.set()
     elsewhere.wait(30)
     assert len(asked) == 1
     assert elsewhere.told().asked
