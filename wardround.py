@@ -229,7 +229,8 @@ def main() -> None:
     try:
         app()
     except WardroundError as error:
-        err.print(f"wardround: {error}", style="red", markup=False, highlight=False)
+        text, a_log = f"wardround: {error}", not err.is_terminal  # a log's lines are not broken
+        err.print(text, style="red", markup=False, highlight=False, soft_wrap=a_log)
         sys.exit(error.exit_code)
 
 

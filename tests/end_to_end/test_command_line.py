@@ -44,7 +44,7 @@ def test_set_changes_the_run_and_quiet_prints_only_the_path(prepared: Path, fork
 def test_there_is_nothing_to_resume_where_nothing_was_started(tmp_path: Path, forked: Forked) -> None:
     ended = forked("simulate", TINY, "--out", tmp_path / "new", "--resume")
     assert ended.code == 2
-    assert "holds no run to resume" in ended.stderr
+    assert f"wardround: {tmp_path / 'new'} holds no run to resume" in ended.stderr  # on one line
     assert not (tmp_path / "new").exists()
 
 
