@@ -1,7 +1,7 @@
 """The hospital's app: its menu, its roles, its routers."""
 
-from contextlib import nullcontext
-from functools import partial
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -40,10 +40,16 @@ def hospital_app(site_file: Path, *, port: int | None = None, worker: bool = Fal
     site = Site.read(site_file)
     pages = site.pages if port is None else site.pages.model_copy(update={"port": port})
     product = Product("hospital", site.name, HOME, ROLES, MENU, HERE / "templates", HERE / "static")
-    beside = partial(kept_worker, site_file, site) if worker else nullcontext
     people = people_in(site.make_work())
+    hospital = Hospital(site, site_file)
     routers = [page.router for page in PAGES]
+
+    @contextmanager
+    def beside() -> Iterator[None]:
+        with closing(hospital), kept_worker(site_file, site) if worker else nullcontext():
+            yield
+
     app = create_app(product, pages, people, routers, large=LARGE, beside=beside)
-    app.state.hospital = hospital = Hospital(site, site_file)
+    app.state.hospital = hospital
     app.state.desk, app.state.library = Desk(hospital), Library(hospital)
     return app

@@ -16,6 +16,7 @@ from client.uploads.room import Room
 from client.verdicts import Verdicts
 from client.web.addresses import Addresses
 from client.worklist import Worklist
+from shared.database import Database
 from shared.web.visit import Visit, needs
 
 Reader = Annotated[Visit, Depends(needs("reader", "engineer"))]
@@ -38,6 +39,12 @@ class Hospital:
         """Count what comes in in one place only."""
         self.room = Room(self.site)
         self.receiver = Receiver(self.site, self.room)
+
+    def close(self) -> None:
+        """Close the stores that were opened."""
+        for store in vars(self).values():
+            if isinstance(store, Database):
+                store.close()
 
     @cached_property
     def jobs(self) -> Jobs:

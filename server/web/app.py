@@ -1,5 +1,6 @@
 """The coordinator's app: its menu, its roles, its routers."""
 
+from contextlib import closing
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -45,6 +46,8 @@ def coordinator_app(folder: Path | None, *, port: int | None = None) -> FastAPI:
         HERE / "static",
         FILTERS,
     )
-    app = create_app(product, pages, people_in(settings.folder), [page.router for page in PAGES])
-    app.state.office = Office(settings, Store.open(settings.database_url))
+    people, store = people_in(settings.folder), Store.open(settings.database_url)
+    routers = [page.router for page in PAGES]
+    app = create_app(product, pages, people, routers, beside=lambda: closing(store))
+    app.state.office = Office(settings, store)
     return app

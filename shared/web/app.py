@@ -49,12 +49,12 @@ def create_app(
     routers: Sequence[APIRouter],
     *,
     large: Collection[str] = (),
-    beside: Callable[[], AbstractContextManager[None]] = nullcontext,
+    beside: Callable[[], AbstractContextManager[object]] = nullcontext,
 ) -> FastAPI:
     """Put an app together.
 
-    `beside` is what runs as long as the app is served. Pages below the paths `large` take more than a form,
-    and bound it themselves.
+    `beside` is what runs as long as the app is served; `people` are closed after it. Pages below the paths
+    `large` take more than a form, and bound it themselves.
 
     Raises
     ------
@@ -67,6 +67,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         with ExitStack() as stack:
+            stack.callback(people.close)
             await run_in_threadpool(stack.enter_context, beside())
             try:
                 yield

@@ -29,11 +29,13 @@ def site_file(sample: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def app(site_file: Path) -> FastAPI:
+def app(site_file: Path) -> Iterator[FastAPI]:
     """The hospital's app, with one account that has all roles."""
     made = hospital_app(site_file)
     made.state.web.people.add(ACCOUNT, PASSWORD, made.state.web.look.product.roles)
-    return made
+    yield made
+    made.state.web.people.close()
+    made.state.hospital.close()
 
 
 @pytest.fixture

@@ -39,7 +39,7 @@ CHOICES = st.builds(
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Worklist:
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worklist]:
     """Forty scans, of which some are read."""
     opened = Worklist.open(site_of(tmp_path_factory.mktemp("whole")))
     for k in range(40):
@@ -49,7 +49,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Worklist:
     for k in range(0, 40, 3):
         if k % 5:
             opened.finish(f"case_{k}", "dr-b", now=NOW)
-    return opened
+    yield opened
+    opened.close()
 
 
 @settings(max_examples=30, deadline=None)

@@ -3,6 +3,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from fastapi.testclient import TestClient
 
 from server.settings import Coordinator
 from server.web.app import coordinator_app
@@ -25,3 +26,13 @@ def test_the_pages_listen_elsewhere_than_a_hospitals(folder: Path) -> None:
 def test_a_folder_that_is_none_is_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="wardround coordinator init"):
         coordinator_app(tmp_path)
+
+
+def test_databases_are_whole_files_once_the_pages_have_ended(folder: Path) -> None:
+    app = coordinator_app(folder)
+    with TestClient(app, base_url="http://127.0.0.1:8091") as somebody:
+        assert somebody.get("/login").status_code == 200
+        assert app.state.office.store.runs()
+        assert app.state.web.people.accounts()
+        assert list(folder.glob("*.db-wal"))
+    assert not list(folder.glob("*.db-wal"))
