@@ -84,7 +84,6 @@ class Supervisor:
                     job.terminate()
                 process.stop()
                 self._flower.close()
-                self.store.close()
                 waiting = f"; {len(self._jobs)} run(s) go on at the next `up`" if self._jobs else ""
                 self._tell(f"stopped{waiting}")
 

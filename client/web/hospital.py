@@ -42,7 +42,7 @@ class Hospital:
 
     def close(self) -> None:
         """Close the stores that were opened."""
-        for store in vars(self).values():
+        for store in tuple(vars(self).values()):  # a request that still runs may open another
             if isinstance(store, Database):
                 store.close()
 
